@@ -1,0 +1,141 @@
+"""What a vCPU may run: typed, immutable descriptions of guest programs (CPU side)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xengym.sim.random import DistributionSpec
+
+MS_NS = 1_000_000
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class Hog:
+    """Always wants to run."""
+
+    kind: ClassVar[str] = "hog"
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """Uses ``run_ns`` of CPU time, then blocks until the next instant ``offset_ns + k period_ns`` (k >= 0).
+
+    Instants that pass while it runs are skipped. The first job starts when the vCPU does.
+
+    Attributes:
+        run_ns: CPU time of one job, at least 1.
+        period_ns: at least 1.
+        offset_ns: absolute simulated time, >= 0.
+    """
+
+    run_ns: int
+    period_ns: int
+    offset_ns: int = 0
+    kind: ClassVar[str] = "periodic"
+
+    def __post_init__(self) -> None:
+        _require(self.run_ns >= 1, f"periodic: run_ns must be >= 1, found {self.run_ns}")
+        _require(self.period_ns >= 1, f"periodic: period_ns must be >= 1, found {self.period_ns}")
+        _require(self.offset_ns >= 0, f"periodic: offset_ns must be >= 0, found {self.offset_ns}")
+
+
+@dataclass(frozen=True)
+class WorkList:
+    """A closed loop of ``(run_ns, block_ns)`` pairs: so much CPU time, then blocked for so long.
+
+    A block of 0 goes straight on; -1 yields the CPU instead of blocking. After the last pair it starts over, or
+    blocks for ever.
+    """
+
+    pairs_ns: tuple[tuple[int, int], ...]
+    loop: bool = True
+    kind: ClassVar[str] = "list"
+
+    def __post_init__(self) -> None:
+        _require(len(self.pairs_ns) > 0, "list: at least one [run, block] pair is needed, found none")
+        for i, (run_ns, block_ns) in enumerate(self.pairs_ns):
+            _require(run_ns >= 0, f"list: pair {i}: run must be >= 0 ns, found {run_ns}")
+            _require(block_ns >= -1, f"list: pair {i}: block must be >= 0 ns, or -1 to yield, found {block_ns}")
+        if self.loop:
+            advances = any(run_ns > 0 or block_ns > 0 for run_ns, block_ns in self.pairs_ns)
+            _require(advances, "list: a looping list must let time pass, but all runs and blocks are 0")
+
+
+@dataclass(frozen=True)
+class OnOff:
+    """Alternates CPU work and blocking, each of random length from a named distribution (closed loop)."""
+
+    on: DistributionSpec
+    off: DistributionSpec
+    kind: ClassVar[str] = "onoff"
+
+    def __post_init__(self) -> None:
+        self.on.check("onoff: on")
+        self.off.check("onoff: off")
+        _require(self.on.mean_ns > 0, "onoff: on must have a mean above 0")
+
+
+@dataclass(frozen=True)
+class Server:
+    """An open-arrival server: requests arrive whatever its state, queue first come first served, and are answered.
+
+    The domain's vCPUs share the queue. A request's response time runs from its arrival to the end of its work.
+
+    Attributes:
+        arrival: time between requests.
+        service: CPU time of one request.
+    """
+
+    arrival: DistributionSpec
+    service: DistributionSpec
+    kind: ClassVar[str] = "server"
+
+    def __post_init__(self) -> None:
+        self.arrival.check("server: arrival")
+        self.service.check("server: service")
+        _require(self.arrival.mean_ns >= 1, "server: arrival must have a mean of at least 1 ns")
+        _require(self.service.mean_ns >= 1, "server: service must have a mean of at least 1 ns")
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Demand from a utilisation trace: every ``job_period_ns`` each vCPU is given its share of that time as work.
+
+    Work not done in time queues up, so demand is what the trace says whatever the domain gets.
+
+    Attributes:
+        cpu_pct: percent of one vCPU, one value per sample, ``uint8`` of shape ``(num_samples,)``; repeats at its end.
+        sample_ns: length of a sample in simulated time.
+        job_period_ns: how finely a sample's demand is spread.
+        first_sample: where in the trace to begin.
+        spread: 0: each job has exactly its share; otherwise the standard deviation of the logarithm of a lognormal
+            factor with mean 1, so that demand is bursty with the same mean.
+    """
+
+    cpu_pct: NDArray[np.uint8]
+    sample_ns: int = 300_000 * MS_NS
+    job_period_ns: int = 20 * MS_NS
+    first_sample: int = 0
+    spread: float = 0.0
+    kind: ClassVar[str] = "replay"
+
+    def __post_init__(self) -> None:
+        size = len(self.cpu_pct)
+        _require(size > 0, "replay: the trace has no samples")
+        _require(int(np.max(self.cpu_pct)) <= 100, "replay: cpu_pct must be 0..100")
+        _require(self.sample_ns >= 1, f"replay: sample_ns must be >= 1, found {self.sample_ns}")
+        _require(self.job_period_ns >= 100, f"replay: job_period_ns must be >= 100, found {self.job_period_ns}")
+        _require(0 <= self.first_sample < size, f"replay: first_sample must be 0..{size - 1}, found {self.first_sample}")
+        _require(0 <= self.spread <= 4, f"replay: spread must be 0..4, found {self.spread}")
+
+
+ProgramSpec = Hog | Periodic | WorkList | OnOff | Server | Replay

@@ -1,0 +1,11 @@
+"""Dom0's control interface (`domctl.pyx`)."""
+from xengym.hypervisor.host cimport Host
+from xengym.machine.state cimport Vcpu
+
+cdef class Domctl:
+    cdef readonly Host host
+    cdef readonly int caller
+    cdef int _slot(self, int domid) except -1
+    cdef int _vcpu(self, int domid, int vcpu_in_domain) except -1
+    cdef _deschedule(self, int v)
+    cdef _set_masks(self, Vcpu* vc, hard, soft)

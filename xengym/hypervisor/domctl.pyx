@@ -1,0 +1,364 @@
+"""The control interface that Dom0's tools use: domains and vCPUs come, go, and have their parameters set.
+
+Only a privileged domain may call it; everything an agent does to a host goes through here or through the same checks.
+"""
+from libc.stdint cimport int32_t, int64_t, uint64_t
+from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.machine.mask cimport mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
+from xengym.machine.state cimport (
+    MASK_WORDS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
+)
+from xengym.sim.timers cimport timer_disarm
+from xengym.sim.trace cimport TRACE_ADJUST, TRACE_DOMAIN_ADD, TRACE_DOMAIN_REMOVE, trace
+from libc.string cimport memset
+
+import numpy as np
+
+MAX_DOMID = 32751  # the ids above are Xen's own (idle, I/O and the like)
+
+
+class PrivilegeError(PermissionError):
+    """A domain without privilege called the control interface."""
+
+
+cdef class Domctl:
+    """Control operations on one host on behalf of a calling domain.
+
+    Args:
+        host: the machine.
+        caller: id of the calling domain; 0 (Dom0) may call before any domain exists, as at boot.
+
+    Every operation raises ``PrivilegeError`` if the caller is not privileged and ``ValueError`` for impossible
+    arguments; nothing is changed then.
+    """
+
+    def __init__(self, Host host, caller=0):
+        self.host = host
+        self.caller = caller
+
+    # -- who may ask, and about whom -----------------------------------------------------------------------------
+
+    def _authorise(self):
+        cdef Machine* m = &self.host.m
+        cdef int d
+        if self.caller == 0:
+            return
+        for d in range(m.max_domains):
+            if m.domain[d].in_use and m.domain[d].domid == self.caller:
+                if m.domain[d].is_privileged:
+                    return
+                raise PrivilegeError(f"domain {self.caller} is not privileged and may not use the control interface")
+        raise PrivilegeError(f"domain {self.caller} does not exist and may not use the control interface")
+
+    cdef int _slot(self, int domid) except -1:
+        cdef Machine* m = &self.host.m
+        cdef int d
+        for d in range(m.max_domains):
+            if m.domain[d].in_use and m.domain[d].domid == domid:
+                return d
+        raise ValueError(f"no domain {domid} on this host")
+
+    cdef int _vcpu(self, int domid, int vcpu_in_domain) except -1:
+        cdef int d = self._slot(domid)
+        if not 0 <= vcpu_in_domain < self.host.m.domain[d].num_vcpus:
+            raise ValueError(
+                f"domain {domid} has vCPUs 0..{self.host.m.domain[d].num_vcpus - 1}, found {vcpu_in_domain}"
+            )
+        return self.host.m.domain[d].first_vcpu + vcpu_in_domain
+
+    def slot(self, domid):
+        """Number of the domain's slot in the state arrays."""
+        return self._slot(domid)
+
+    def vcpu_number(self, domid, vcpu_in_domain=0):
+        """Number of a vCPU in the state arrays."""
+        return self._vcpu(domid, vcpu_in_domain)
+
+    # -- life of a domain ----------------------------------------------------------------------------------------
+
+    def create_domain(self, domid, program, *, num_vcpus=1, name=None, params=None, is_privileged=None, start_ns=0,
+                      pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0):
+        """Create a domain; its vCPUs start at ``start_ns`` (or now, if that is past).
+
+        Args:
+            domid: 0..32751, not in use.
+            program: what its vCPUs run: a ``ProgramSpec``, or one for each vCPU.
+            num_vcpus: vCPUs; further ones cannot be added, but they can be taken offline and brought back.
+            name: for tables; default ``dom<id>``.
+            params: scheduler parameters.
+            is_privileged: may use the control interface; default: domain 0 only.
+            start_ns: absolute simulated time, one value or one for each vCPU.
+            pcpus: initial pCPU of each vCPU; default Xen's placement.
+            hard_affinity: pCPUs on which it may run; default all.
+            soft_affinity: pCPUs it prefers; default all.
+            latency_target_ns: agreed response time of its jobs; 0: none.
+            agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
+
+        Returns:
+            The domain's slot in the state arrays.
+        """
+        self._authorise()
+        cdef Host host = self.host
+        cdef Machine* m = &host.m
+        cdef int d, v, i, first, p
+        cdef Domain* dom
+        cdef Vcpu* vc
+        where = f"domain {domid}"
+        if not isinstance(domid, (int, np.integer)) or not 0 <= domid <= MAX_DOMID:
+            raise ValueError(f"domain id must be an integer 0..{MAX_DOMID}, found {domid!r}")
+        for d in range(m.max_domains):
+            if m.domain[d].in_use and m.domain[d].domid == domid:
+                raise ValueError(f"{where} exists already")
+        if not isinstance(num_vcpus, (int, np.integer)) or num_vcpus < 1:
+            raise ValueError(f"{where}: num_vcpus must be a positive integer, found {num_vcpus!r}")
+        programs = list(program) if isinstance(program, (list, tuple)) else [program] * num_vcpus
+        if len(programs) != num_vcpus:
+            raise ValueError(f"{where}: {num_vcpus} vCPUs but {len(programs)} programs")
+        kinds = {kind.name: kind for kind in host.guest_kinds}
+        for spec in programs:
+            if spec.kind not in kinds:
+                raise ValueError(f"{where}: unknown program {spec.kind!r}; this host knows {', '.join(kinds)}")
+        starts = list(start_ns) if isinstance(start_ns, (list, tuple)) else [start_ns] * num_vcpus
+        hard = self._mask(where, "hard_affinity", hard_affinity)
+        soft = self._mask(where, "soft_affinity", soft_affinity)
+        for given in pcpus or ():
+            if not 0 <= given < m.num_pcpus or not hard >> given & 1:
+                raise ValueError(f"{where}: initial pCPU {given} is not among pCPUs 0..{m.num_pcpus - 1} of its affinity")
+        for d in range(m.max_domains):
+            if not m.domain[d].in_use:
+                break
+        else:
+            raise ValueError(f"{where}: the host holds its maximum of {m.max_domains} domains")
+        first = self._free_vcpus(num_vcpus)
+        if first < 0:
+            raise ValueError(
+                f"{where}: no room for {num_vcpus} vCPUs; {m.clock.num_vcpus} of at most {m.max_vcpus} are in use"
+            )
+        dom = &m.domain[d]
+        memset(dom, 0, sizeof(Domain))
+        dom.domid = domid
+        dom.first_vcpu = first
+        dom.num_vcpus = num_vcpus
+        dom.is_privileged = (domid == 0) if is_privileged is None else bool(is_privileged)
+        dom.in_use = 1
+        dom.latency_target_ns = latency_target_ns
+        dom.agreed_pcpus = agreed_pcpus
+        dom.created_at_ns = m.clock.now_ns
+        m.clock.num_domains += 1
+        m.clock.num_vcpus += num_vcpus
+        host.domain_names[d] = name if name is not None else f"dom{domid}"
+        for i in range(num_vcpus):
+            v = first + i
+            vc = &m.vcpu[v]
+            memset(vc, 0, sizeof(Vcpu))
+            vc.in_use = 1
+            vc.domain = d
+            vc.vcpu_in_domain = i
+            vc.runstate = OFFLINE
+            vc.runstate_at_ns = m.clock.now_ns
+            vc.pause_flags = PAUSE_DOWN
+            vc.dispatched_pcpu = -1
+            vc.wake_at_ns = -1
+            self._set_masks(vc, hard, soft)
+            host.guest_kind_of[v] = kinds[programs[i].kind].number
+        host.scheduler_policy.insert_domain(d)
+        try:
+            if params:
+                host.scheduler_policy.adjust_domain(d, params)
+            for i in range(num_vcpus):
+                kinds[programs[i].kind].configure(d, first + i, programs[i])
+        except (ValueError, TypeError):
+            self._forget(d)
+            raise
+        for i in range(num_vcpus):
+            v = first + i
+            m.vcpu[v].pcpu = pcpus[i] if pcpus else self._initial_pcpu(v)
+            if not pcpus:
+                m.vcpu[v].pcpu = host.scheduler_policy.pick_pcpu(v)
+            host.scheduler_policy.insert_vcpu(v, m.clock.now_ns)
+            host.arm_guest_timer(v, max(starts[i], m.clock.now_ns))
+        trace(m, TRACE_DOMAIN_ADD, 0, NO_VCPU, d, domid)
+        return d
+
+    def destroy_domain(self, domid):
+        """Take the domain off its pCPUs and forget it."""
+        self._authorise()
+        cdef Machine* m = &self.host.m
+        cdef int d = self._slot(domid)
+        cdef int v, first = m.domain[d].first_vcpu, n = m.domain[d].num_vcpus
+        m.domain[d].pause_count += 1
+        for v in range(first, first + n):
+            self.host.sleep_vcpu(v)
+            self._deschedule(v)
+            timer_disarm(m, guest_timer(m, v))
+            self.host.scheduler_policy.remove_vcpu(v, m.clock.now_ns)
+        timer_disarm(m, domain_timer(m, d))
+        self.host.scheduler_policy.remove_domain(d)
+        trace(m, TRACE_DOMAIN_REMOVE, 0, NO_VCPU, d, domid)
+        self._forget(d)
+
+    def pause_domain(self, domid):
+        """Stop the domain's vCPUs until ``unpause_domain``; calls nest."""
+        self._authorise()
+        cdef Machine* m = &self.host.m
+        cdef int d = self._slot(domid)
+        cdef int v
+        m.domain[d].pause_count += 1
+        for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
+            self.host.sleep_vcpu(v)
+
+    def unpause_domain(self, domid):
+        """Undo one ``pause_domain``."""
+        self._authorise()
+        cdef Machine* m = &self.host.m
+        cdef int d = self._slot(domid)
+        cdef int v
+        if m.domain[d].pause_count == 0:
+            raise ValueError(f"domain {domid} is not paused")
+        m.domain[d].pause_count -= 1
+        if m.domain[d].pause_count:
+            return
+        m.clock.executing_pcpu = 0
+        for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
+            self.host.wake_vcpu(v)
+
+    # -- vCPUs ---------------------------------------------------------------------------------------------------
+
+    def set_vcpu_online(self, domid, vcpu_in_domain, bint online):
+        """Hot-plug: bring a vCPU online or take it offline; its program goes on where it was."""
+        self._authorise()
+        cdef int v = self._vcpu(domid, vcpu_in_domain)
+        cdef Vcpu* vc = &self.host.m.vcpu[v]
+        if online and vc.pause_flags & PAUSE_DOWN:
+            if not vc.has_started:
+                timer_disarm(&self.host.m, guest_timer(&self.host.m, v))
+            self.host.bring_up(v)
+        elif not online and not vc.pause_flags & PAUSE_DOWN:
+            vc.pause_flags |= PAUSE_DOWN
+            self.host.sleep_vcpu(v)
+
+    def set_affinity(self, domid, vcpu_in_domain, *, hard=None, soft=None):
+        """Set where a vCPU may run (``hard``) and prefers to run (``soft``); None leaves one as it is.
+
+        The vCPU is placed anew even if its present pCPU stays legal, as Xen does.
+        """
+        self._authorise()
+        cdef int v = self._vcpu(domid, vcpu_in_domain)
+        cdef Vcpu* vc = &self.host.m.vcpu[v]
+        where = f"domain {domid} vCPU {vcpu_in_domain}"
+        hard_mask = self._mask(where, "hard_affinity", hard) if hard is not None else _mask_value(vc.hard_affinity)
+        soft_mask = self._mask(where, "soft_affinity", soft) if soft is not None else _mask_value(vc.soft_affinity)
+        self._set_masks(vc, hard_mask, soft_mask)
+        self.host.scheduler_policy.affinity_changed(v)
+        self.host.start_migration(v)
+
+    def affinity(self, domid, vcpu_in_domain):
+        """``(hard, soft)`` affinity as lists of pCPUs."""
+        cdef int v = self._vcpu(domid, vcpu_in_domain)
+        masks = _mask_value(self.host.m.vcpu[v].hard_affinity), _mask_value(self.host.m.vcpu[v].soft_affinity)
+        return tuple([p for p in range(self.host.m.num_pcpus) if mask >> p & 1] for mask in masks)
+
+    # -- parameters ----------------------------------------------------------------------------------------------
+
+    def adjust_domain(self, domid, **params):
+        """Set scheduler parameters of a domain, as ``xl sched-credit -d`` does."""
+        self._authorise()
+        cdef int d = self._slot(domid)
+        self.host.scheduler_policy.adjust_domain(d, params)
+        trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, d, 0)
+
+    def domain_params(self, domid):
+        """Scheduler parameters of a domain."""
+        return self.host.scheduler_policy.domain_params(self._slot(domid))
+
+    def adjust_scheduler(self, **params):
+        """Set parameters of the whole scheduler, as ``xl sched-credit -s`` does."""
+        self._authorise()
+        self.host.scheduler_policy.adjust(params)
+        trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, -1, 0)
+
+    # -- details -------------------------------------------------------------------------------------------------
+
+    cdef _deschedule(self, int v):
+        """Run passes on v's pCPU until v is off it, as the hypervisor waits for a vCPU that it tears down."""
+        cdef Machine* m = &self.host.m
+        cdef int p = m.vcpu[v].pcpu
+        if is_current(m, v):
+            m.clock.pending[p >> 6] &= ~(<uint64_t>1 << (p & 63))
+            m.vcpu[v].pause_flags &= ~<unsigned int>PAUSE_MIGRATING
+            self.host.schedule(p)
+
+    def _forget(self, int d):
+        cdef Machine* m = &self.host.m
+        m.clock.num_domains -= 1
+        m.clock.num_vcpus -= m.domain[d].num_vcpus
+        for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
+            self._forget_vcpu(v)
+        memset(&m.domain[d], 0, sizeof(Domain))
+        self.host.domain_names.pop(d, None)
+
+    def _forget_vcpu(self, int v):
+        cdef Machine* m = &self.host.m
+        cdef int p
+        for p in range(m.num_pcpus):
+            if m.pcpu[p].last_guest == v:
+                m.pcpu[p].last_guest = NO_VCPU
+        memset(&m.vcpu[v], 0, sizeof(Vcpu))
+
+    def _free_vcpus(self, int wanted):
+        """First of ``wanted`` consecutive free vCPU numbers, or -1."""
+        cdef Machine* m = &self.host.m
+        cdef int v, run = 0
+        for v in range(m.max_vcpus):
+            run = 0 if m.vcpu[v].in_use else run + 1
+            if run == wanted:
+                return v - wanted + 1
+        return -1
+
+    def _initial_pcpu(self, int v):
+        """vCPU 0: the allowed pCPU with the fewest vCPUs, lowest number first; the others follow cyclically."""
+        cdef Machine* m = &self.host.m
+        cdef Vcpu* vc = &m.vcpu[v]
+        cdef int other
+        if vc.vcpu_in_domain > 0:
+            return mask_cycle(vc.hard_affinity, m.vcpu[v - 1].pcpu, m.num_words)
+        load = [0] * m.num_pcpus
+        for other in range(m.max_vcpus):
+            if m.vcpu[other].in_use and other != v and not m.vcpu[other].domain == vc.domain:
+                load[m.vcpu[other].pcpu] += 1
+        allowed = [p for p in range(m.num_pcpus) if mask_test(vc.hard_affinity, p)]
+        return min(allowed, key=lambda p: (load[p], p))
+
+    def _mask(self, where, what, pcpus):
+        cdef int num_pcpus = self.host.m.num_pcpus
+        everywhere = (1 << num_pcpus) - 1
+        if pcpus is None:
+            return everywhere
+        mask = 0
+        for p in pcpus:
+            if not isinstance(p, (int, np.integer)) or not 0 <= p < num_pcpus:
+                raise ValueError(f"{where}: {what} names pCPU {p!r}; this host has pCPUs 0..{num_pcpus - 1}")
+            mask |= 1 << int(p)
+        if not mask:
+            raise ValueError(f"{where}: {what} must name at least one of pCPUs 0..{num_pcpus - 1}, found none")
+        return mask
+
+    cdef _set_masks(self, Vcpu* vc, hard, soft):
+        cdef Machine* m = &self.host.m
+        cdef int w
+        for w in range(MASK_WORDS):
+            vc.hard_affinity[w] = (hard >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
+            vc.soft_affinity[w] = (soft >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
+        # A preference counts only where it narrows the choice and can be met.
+        vc.soft_is_effective = (
+            not mask_is_subset(vc.hard_affinity, vc.soft_affinity, m.num_words)
+            and mask_intersects(vc.soft_affinity, vc.hard_affinity, m.num_words)
+            and not mask_is_subset(m.online, vc.soft_affinity, m.num_words)
+        )
+
+
+cdef object _mask_value(uint64_t* words):
+    value = 0
+    for w in range(MASK_WORDS):
+        value |= int(words[w]) << (64 * w)
+    return value

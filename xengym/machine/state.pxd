@@ -1,0 +1,193 @@
+"""The nouns of one machine as plain C structs.
+
+Every array below lives in one NumPy-owned block of memory (the *arena*), so a snapshot is one copy, equality is one
+comparison, and Python reads the live state without a copy. The NumPy dtypes are derived from these structs
+(`state.pyx`); there is no second definition to keep in step.
+"""
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+cdef enum:
+    MASK_WORDS = 4            # pCPU masks hold 256 bits
+    MAX_PCPUS = 256
+    RESPONSE_BINS = 112       # four bins an octave from 1 us; see response_bin
+    NO_VCPU = -1
+
+# Runstates, with the numbers of Xen's public interface (spec: run-state ABI).
+cdef enum:
+    RUNNING = 0
+    RUNNABLE = 1
+    BLOCKED = 2
+    OFFLINE = 3
+
+# Why a vCPU may not run, beside its pause count (bit numbers of Xen's pause flags).
+cdef enum:
+    PAUSE_BLOCKED = 1 << 0
+    PAUSE_DOWN = 1 << 1
+    PAUSE_MIGRATING = 1 << 3
+
+# Work that never ends.
+cdef extern from *:
+    """
+    #define XENGYM_FOREVER INT64_MAX
+    """
+    const int64_t FOREVER "XENGYM_FOREVER"
+
+cdef struct Clock:
+    int64_t now_ns
+    int64_t events            # events taken from the queue
+    int64_t passes            # runs of the scheduler (SCHEDULE soft interrupts served)
+    int64_t context_switches
+    uint64_t arm_seq          # stamps hypervisor timers: earlier armed fires first
+    uint64_t pending[4]       # pCPUs whose SCHEDULE soft interrupt is raised
+    uint64_t seed
+    int32_t any_pending
+    int32_t executing_pcpu    # where the code that is running now executes (whose per-CPU data a waker uses)
+    int32_t num_domains
+    int32_t num_vcpus
+
+cdef struct Pcpu:
+    int64_t context_switches
+    int64_t invocations       # scheduler passes on this pCPU
+    int32_t curr              # vCPU running here (idle vCPUs included)
+    int32_t last_guest        # last non-idle vCPU that ran here: its cache contents are still warm
+
+cdef struct Vcpu:
+    int64_t runstate_ns[4]    # time spent in each runstate, up to runstate_at_ns
+    int64_t runstate_at_ns    # when the present runstate was entered
+    int64_t switch_at_ns      # last switched in, or saved after being switched out
+    int64_t work_left_ns      # CPU time until the guest program must decide again
+    int64_t work_at_ns        # instant at which work_left_ns was true (while running)
+    int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
+    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost
+    int64_t dispatches
+    int64_t migrations        # dispatches on another pCPU than the time before
+    int64_t wakes
+    int64_t blocks
+    int64_t yields
+    int64_t segments          # pieces of work completed
+    int64_t wake_latency_ns   # sum over wake-ups of the delay to the dispatch
+    int64_t wake_latency_count
+    int64_t wake_latency_max_ns
+    uint64_t hard_affinity[4]
+    uint64_t soft_affinity[4]
+    uint32_t pause_flags
+    int32_t pause_count
+    int32_t runstate
+    int32_t domain            # slot in the domain array, not the domain's id
+    int32_t vcpu_in_domain
+    int32_t pcpu              # where it runs, queues or last ran
+    int32_t dispatched_pcpu   # pCPU of the last dispatch, or -1
+    int32_t waker_pcpu        # pCPU on which its next wake-up executes
+    int32_t soft_is_effective
+    int32_t event_pending     # event-channel upcall waiting
+    int32_t is_polling
+    int32_t in_use
+    int32_t is_idle
+    int32_t has_started
+
+cdef struct Domain:
+    int64_t jobs_submitted
+    int64_t jobs_done
+    int64_t jobs_in_time
+    int64_t jobs_dropped
+    int64_t work_submitted_ns
+    int64_t response_ns       # sum over jobs done
+    int64_t response_max_ns
+    int64_t latency_target_ns  # 0: no service level on response time
+    int64_t created_at_ns
+    double agreed_pcpus       # CPU the operator promised, in pCPUs; 0: none
+    int32_t response_bins[112]
+    int32_t domid
+    int32_t first_vcpu
+    int32_t num_vcpus
+    int32_t pause_count
+    int32_t is_privileged
+    int32_t in_use
+
+# One event: a timer slot. `key` orders the events of one instant; see sim/timers.pxd.
+cdef struct Timer:
+    int64_t at_ns
+    uint64_t key
+
+cdef struct TraceRecord:
+    int64_t at_ns
+    int64_t value
+    int32_t vcpu
+    int32_t other
+    int32_t kind
+    int32_t pcpu
+
+# What a pCPU shares with which others. Constant while the machine runs.
+cdef struct PcpuTopology:
+    uint64_t core_mask[4]
+    uint64_t socket_mask[4]
+    int32_t core
+    int32_t socket
+
+cdef struct Machine:
+    # Sizes and constants, fixed when the machine is built.
+    int32_t num_pcpus
+    int32_t num_words         # words of a pCPU mask in use
+    int32_t max_vcpus         # guest vCPUs; the idle vCPU of pCPU p is number max_vcpus + p
+    int32_t max_domains
+    int32_t num_timers
+    int32_t num_leaves        # power of two >= num_timers
+    int32_t num_sockets
+    int32_t threads_per_core
+    int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
+    int64_t refill_cost_ns    # cache refill on the same occasion
+    uint64_t online[4]
+    PcpuTopology* topology
+    # The arena.
+    Clock* clock
+    Pcpu* pcpu
+    Vcpu* vcpu
+    Domain* domain
+    Timer* timer
+    int32_t* winner           # winner[n]: earliest timer below tree node n; winner[1] is the next event
+    # Trace buffer, outside the arena: a snapshot does not rewind what was observed.
+    TraceRecord* trace
+    int64_t trace_capacity
+    int64_t trace_count       # records written since tracing began
+    int64_t trace_lost        # records overwritten (ring) or refused by the system's memory (growing)
+    int32_t trace_mode        # 0 off, 1 ring, 2 growing
+
+cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
+    return (m.vcpu[v].pause_flags == 0 and m.vcpu[v].pause_count == 0
+            and (m.vcpu[v].is_idle or m.domain[m.vcpu[v].domain].pause_count == 0))
+
+cdef inline bint is_current(Machine* m, int v) noexcept nogil:
+    return m.pcpu[m.vcpu[v].pcpu].curr == v
+
+# Timer slots, in this order.
+cdef inline int slice_timer(Machine* m, int p) noexcept nogil:
+    return p
+
+cdef inline int tick_timer(Machine* m, int p) noexcept nogil:
+    return m.num_pcpus + p
+
+cdef inline int completion_timer(Machine* m, int p) noexcept nogil:
+    return 2 * m.num_pcpus + p
+
+cdef inline int accounting_timer(Machine* m) noexcept nogil:
+    return 3 * m.num_pcpus
+
+cdef inline int guest_timer(Machine* m, int v) noexcept nogil:
+    return 3 * m.num_pcpus + 1 + v
+
+cdef inline int domain_timer(Machine* m, int d) noexcept nogil:
+    return 3 * m.num_pcpus + 1 + m.max_vcpus + d
+
+cdef inline int response_bin(int64_t response_ns) noexcept nogil:
+    """Bin of a response time: below 1 us, then four bins an octave. Integer arithmetic only."""
+    cdef uint64_t us = <uint64_t>response_ns // 1000
+    cdef int octave = 0
+    cdef uint64_t rest = us
+    if us == 0:
+        return 0
+    while rest > 1:
+        rest >>= 1
+        octave += 1
+    cdef int quarter = <int>((us << 2 >> octave) & 3)
+    cdef int index = 1 + octave * 4 + quarter
+    return index if index < RESPONSE_BINS else RESPONSE_BINS - 1

@@ -1,0 +1,108 @@
+"""Defaults of the scheduler interface: what a missing operation means, in one place (see `api.pxd`)."""
+from libc.stdint cimport int32_t, int64_t
+from xengym.machine.mask cimport mask_cycle, mask_test
+from xengym.machine.state cimport Machine
+
+
+cdef class Hypervisor:
+    cdef void pause_vcpu(self, int v) noexcept nogil:
+        pass
+
+    cdef void unpause_vcpu(self, int v) noexcept nogil:
+        pass
+
+
+cdef class Scheduler:
+    """Base of all scheduling policies.
+
+    A policy states its state as arena sections (`sections`), receives views of them once (`bind`), and then answers
+    the operations listed in `api.pxd`. The parameters are set from Python through `adjust_domain` and `adjust`.
+    """
+
+    def sections(self, num_pcpus, max_vcpus, max_domains):
+        """Arena sections the policy needs: a list of ``(name, dtype, count)``; idle vCPUs follow the guests'."""
+        return []
+
+    def bind(self, Hypervisor hall, views):
+        """Attach the policy to a machine; ``views`` maps each section's name to its array."""
+        self.hall = hall
+        self.m = &hall.m
+
+    def tunables(self):
+        """What an agent may set on each domain: a list of `Tunable`, in the order of `set_tunables`."""
+        return []
+
+    def adjust_domain(self, int d, params):
+        """Set parameters of domain slot ``d`` from a mapping; unknown names or impossible values raise ValueError."""
+        if params:
+            raise ValueError(f"scheduler {self.name!r} has no domain parameters; found {', '.join(sorted(params))}")
+
+    def domain_params(self, int d):
+        """Parameters of domain slot ``d`` as a dict."""
+        return {}
+
+    def adjust(self, params):
+        """Set parameters of the whole scheduler from a mapping."""
+        if params:
+            raise ValueError(f"scheduler {self.name!r} has no parameters; found {', '.join(sorted(params))}")
+
+    def params(self):
+        """Parameters of the whole scheduler as a dict."""
+        return {}
+
+    cdef void start(self, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void insert_domain(self, int d) noexcept nogil:
+        pass
+
+    cdef void insert_vcpu(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void remove_vcpu(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void remove_domain(self, int d) noexcept nogil:
+        pass
+
+    cdef void wake(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void sleep(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void yield_cpu(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef Decision do_schedule(self, int p, int64_t now_ns) noexcept nogil:
+        cdef Decision decision
+        decision.slice_ns = -1
+        decision.next_vcpu = self.m.max_vcpus + p
+        return decision
+
+    cdef void context_saved(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef int pick_pcpu(self, int v) noexcept nogil:
+        cdef Machine* m = self.m
+        if mask_test(m.vcpu[v].hard_affinity, m.vcpu[v].pcpu):
+            return m.vcpu[v].pcpu
+        return mask_cycle(m.vcpu[v].hard_affinity, m.vcpu[v].pcpu, m.num_words)
+
+    cdef void migrate(self, int v, int p) noexcept nogil:
+        self.m.vcpu[v].pcpu = p
+
+    cdef void affinity_changed(self, int v) noexcept nogil:
+        pass
+
+    cdef void tick(self, int p, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void accounting(self, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void set_tunables(self, int d, const int64_t* values, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void get_tunables(self, int d, int64_t* values) noexcept nogil:
+        pass

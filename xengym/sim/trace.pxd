@@ -1,0 +1,71 @@
+"""Trace records: what happened when, for conformance, pictures and export.
+
+Off, a record costs one predictable branch. A ring keeps the newest and counts what it overwrote; a growing buffer
+keeps all. The kinds follow Xen's trace points.
+"""
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport realloc
+from xengym.machine.state cimport Machine, TraceRecord
+
+cdef enum:
+    TRACE_OFF = 0
+    TRACE_RING = 1
+    TRACE_GROWING = 2
+
+cdef enum:
+    TRACE_SWITCH = 1        # vcpu: switched in; other: switched out; value: slice in ns, or -1
+    TRACE_CONTINUE = 2      # vcpu goes on; value: slice in ns
+    TRACE_RUNSTATE = 3      # vcpu; other: old runstate; value: new runstate
+    TRACE_WAKE = 4          # vcpu; value: 1 if it stays blocked all the same (unpaused while it waits)
+    TRACE_BLOCK = 5         # vcpu
+    TRACE_SLEEP = 6         # vcpu
+    TRACE_YIELD = 7         # vcpu
+    TRACE_SEGMENT = 8       # vcpu completed a piece of work; value: work in ns, where it is known
+    TRACE_JOB_SUBMIT = 9    # other: domain slot; value: work in ns
+    TRACE_JOB_DONE = 10     # vcpu; other: domain slot; value: response in ns
+    TRACE_JOB_DROP = 11     # other: domain slot
+    TRACE_ADJUST = 12       # other: domain slot, or -1 for the whole scheduler
+    TRACE_STARTED = 13      # vcpu made runnable for the first time
+    TRACE_DOMAIN_ADD = 14   # other: domain slot; value: domain id
+    TRACE_DOMAIN_REMOVE = 15
+    # Scheduler policies, from 32 on.
+    TRACE_TICKLE = 32       # pcpu asks other (a pCPU) to reschedule
+    TRACE_STOLEN = 33       # vcpu taken from other (a pCPU)
+    TRACE_BOOST = 34        # vcpu; value: 1 start, 0 end
+    TRACE_ACTIVE = 35       # vcpu; value: 1 joins the active list, 0 leaves it
+    TRACE_ACCOUNTING = 36   # value: credit balance
+    TRACE_CREDIT = 37       # vcpu; other: priority (+ TRACE_INACTIVE); value: credit
+    TRACE_PARK = 38         # vcpu; value: 1 parked by its cap, 0 released
+    TRACE_RATELIMIT = 39    # vcpu; value: ns run so far
+    TRACE_PICKED = 40       # vcpu; other: pCPU chosen
+
+cdef enum:
+    TRACE_INACTIVE = 1000
+
+cdef inline void trace(Machine* m, int kind, int pcpu, int vcpu, int other, int64_t value) noexcept nogil:
+    if m.trace_mode != TRACE_OFF:
+        trace_write(m, kind, pcpu, vcpu, other, value)
+
+cdef inline void trace_write(Machine* m, int kind, int pcpu, int vcpu, int other, int64_t value) noexcept nogil:
+    cdef TraceRecord* grown
+    cdef TraceRecord* record
+    cdef int64_t index = m.trace_count
+    if m.trace_mode == TRACE_RING:
+        if index >= m.trace_capacity:
+            m.trace_lost += 1
+            index %= m.trace_capacity
+    elif index >= m.trace_capacity:
+        grown = <TraceRecord*>realloc(m.trace, 2 * m.trace_capacity * sizeof(TraceRecord))
+        if grown == NULL:
+            m.trace_lost += 1
+            return
+        m.trace = grown
+        m.trace_capacity *= 2
+    record = &m.trace[index]
+    record.at_ns = m.clock.now_ns
+    record.value = value
+    record.vcpu = vcpu
+    record.other = other
+    record.kind = kind
+    record.pcpu = pcpu
+    m.trace_count += 1
