@@ -17,9 +17,12 @@ PEERS := $(VENV)/peers/simso
 BUILD_TOOLS := meson-python meson ninja Cython numpy setuptools
 MESON_FILES := $(wildcard meson.build meson.options xengym/meson.build xengym/*/meson.build)
 
-# The editable package rebuilds itself on import with the tools named at set-up, so they are named by full path:
-# nothing has to be activated, and another Cython on the machine is never taken by accident. Meson splits CYTHON
-# like a shell, hence the inner quotes.
+# The editable package rebuilds itself on import with the tools recorded at set-up, so they are recorded by full
+# path: nothing has to be activated, and another Cython on the machine is never taken by accident. (Meson splits
+# CYTHON like a shell, hence the inner quotes.) Ninja is recorded as a wrapper that puts .venv first on PATH,
+# because a changed meson.build makes it start Meson, which looks there for a Ninja of its own: finding none it
+# fails, and finding another version it mixes two formats in one build log and everything is compiled again.
+LOCAL_NINJA := $(BIN)/xengym-ninja
 WITH_TOOLS := PATH="$(HERE_BIN):$$PATH" CYTHON="'$(HERE_BIN)/cython'"
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
@@ -60,7 +63,9 @@ $(STAMP): pyproject.toml constraints.txt Makefile $(MESON_FILES)
 	  echo "setup: $(VENV) was made with an older Python: run make clean, then make setup." >&2; exit 1; }
 	@echo "setup: installing the pinned packages and compiling the kernel (minutes the first time)"
 	@$(WITH_TOOLS) $(PIP_INSTALL) -c constraints.txt $(BUILD_TOOLS)
-	@$(WITH_TOOLS) $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
+	@printf '#!/bin/sh\nPATH="%s:$$PATH" exec "%s/ninja" "$$@"\n' "$(HERE_BIN)" "$(HERE_BIN)" > $(LOCAL_NINJA)
+	@chmod +x $(LOCAL_NINJA)
+	@$(WITH_TOOLS) NINJA="$(CURDIR)/$(LOCAL_NINJA)" $(PIP_INSTALL) -c constraints.txt --no-build-isolation \
 	  --config-settings=build-dir=$(BUILD) -e '.[agents,dev]'
 	@# SimSo is only a peer to measure against. It pins a SimPy older than the one the other peer rows use, so it
 	@# lives in a folder of its own; and it imports a module that Python 3.12 removed.
@@ -75,7 +80,7 @@ $(STAMP): pyproject.toml constraints.txt Makefile $(MESON_FILES)
 # Two processes that import a stale editable install at once would both rebuild it, and one may load a half-written
 # module. Whatever starts several processes therefore compiles first, once; imports then find nothing to do.
 build: $(STAMP)
-	@$(BIN)/ninja -C $(BUILD) --quiet
+	@$(LOCAL_NINJA) -C $(BUILD) --quiet
 
 # --- tests and checks -------------------------------------------------------------------------------------------
 
@@ -89,11 +94,9 @@ test-slow: build ## the slow tests: long runs, training, whole conformance
 test-all: test test-slow sanitize ## every test, then the kernel's under the sanitizers
 
 check: build ## lint, formatting, import contracts, types, spelling
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
-	$(BIN)/mypy
-	$(BIN)/codespell
+	@status=0; for tool in "ruff check ." "ruff format --check ." lint-imports mypy codespell; do \
+	  echo "$(BIN)/$$tool"; $(BIN)/$$tool || status=1; \
+	done; exit $$status
 
 format: $(STAMP) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
@@ -134,7 +137,7 @@ $(SANITIZE)/build.ninja: Makefile $(STAMP)
 # --capture=sys leaves file descriptor 2 alone: a report printed while the process dies must not die with it.
 sanitize: $(SANITIZE)/build.ninja ## the kernel's tests with the kernel under AddressSanitizer and UBSan
 	@rm -rf $(SANITIZE)/install
-	@$(BIN)/ninja -C $(SANITIZE) --quiet
+	@$(LOCAL_NINJA) -C $(SANITIZE) --quiet
 	@$(BIN)/meson install -C $(SANITIZE) --quiet --no-rebuild
 	@$(RUN_SANITIZED) -c 'import pathlib, sys, xengym; \
 	  want = pathlib.Path("$(SANITIZE)/install/xengym").resolve(); got = pathlib.Path(xengym.__path__[0]).resolve(); \

@@ -1,0 +1,14 @@
+"""xengym: a Xen hypervisor, simulated event for event, as Gymnasium environments."""
+
+import gymnasium as gym
+
+__version__ = "0.1.0"
+
+# Every registered environment, one comment each.
+
+#: One host under Credit; the agent tunes each domain's scheduler parameters every 10 ms. Native batch.
+gym.register(
+    id="xengym/Host-v0",
+    entry_point="xengym.envs.host.env:HostEnv",
+    vector_entry_point="xengym.envs.host.vector:HostVectorEnv",
+)

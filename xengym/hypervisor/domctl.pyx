@@ -330,7 +330,7 @@ cdef class Domctl:
         return min(allowed, key=lambda p: (load[p], p))
 
     def _mask(self, where, what, pcpus):
-        cdef int num_pcpus = self.host.m.num_pcpus
+        num_pcpus = int(self.host.m.num_pcpus)
         everywhere = (1 << num_pcpus) - 1
         if pcpus is None:
             return everywhere

@@ -4,9 +4,11 @@ from libc.stdint cimport uint64_t
 cdef extern from *:
     """
     static inline int xengym_lowest_bit(uint64_t x) { return __builtin_ctzll(x); }
+    static inline int xengym_highest_bit(uint64_t x) { return 63 - __builtin_clzll(x); }
     static inline int xengym_count_bits(uint64_t x) { return __builtin_popcountll(x); }
     """
     int lowest_bit "xengym_lowest_bit"(uint64_t x) noexcept nogil
+    int highest_bit "xengym_highest_bit"(uint64_t x) noexcept nogil
     int count_bits "xengym_count_bits"(uint64_t x) noexcept nogil
 
 cdef inline bint mask_test(const uint64_t* mask, int p) noexcept nogil:

@@ -5,6 +5,7 @@ comparison, and Python reads the live state without a copy. The NumPy dtypes are
 (`state.pyx`); there is no second definition to keep in step.
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from xengym.machine.mask cimport highest_bit
 
 cdef enum:
     MASK_WORDS = 4            # pCPU masks hold 256 bits
@@ -181,13 +182,9 @@ cdef inline int domain_timer(Machine* m, int d) noexcept nogil:
 cdef inline int response_bin(int64_t response_ns) noexcept nogil:
     """Bin of a response time: below 1 us, then four bins an octave. Integer arithmetic only."""
     cdef uint64_t us = <uint64_t>response_ns // 1000
-    cdef int octave = 0
-    cdef uint64_t rest = us
     if us == 0:
         return 0
-    while rest > 1:
-        rest >>= 1
-        octave += 1
+    cdef int octave = highest_bit(us)
     cdef int quarter = <int>((us << 2 >> octave) & 3)
     cdef int index = 1 + octave * 4 + quarter
     return index if index < RESPONSE_BINS else RESPONSE_BINS - 1

@@ -20,19 +20,23 @@ cdef double exact_log(double x) noexcept nogil:
     """Natural logarithm of x > 0 by the series of artanh; frexp is exact, the rest is + - * /."""
     cdef int exponent
     cdef double mantissa = frexp(x, &exponent)
-    cdef double s, s2, term, total
-    cdef int k
+    cdef double s, z, series
     if mantissa < 0.7071067811865476:
         mantissa *= 2.0
         exponent -= 1
     s = (mantissa - 1.0) / (mantissa + 1.0)
-    s2 = s * s
-    term = s
-    total = s
-    for k in range(3, 23, 2):
-        term *= s2
-        total += term / k
-    return 2.0 * total + exponent * _LN2
+    z = s * s
+    series = 1.0 / 21.0
+    series = series * z + 1.0 / 19.0
+    series = series * z + 1.0 / 17.0
+    series = series * z + 1.0 / 15.0
+    series = series * z + 1.0 / 13.0
+    series = series * z + 1.0 / 11.0
+    series = series * z + 1.0 / 9.0
+    series = series * z + 1.0 / 7.0
+    series = series * z + 1.0 / 5.0
+    series = series * z + 1.0 / 3.0
+    return 2.0 * (s + s * z * series) + exponent * _LN2
 
 
 cdef double exact_exp(double x) noexcept nogil:

@@ -1,0 +1,186 @@
+"""Actions of `Host-v0`: each domain's scheduler parameters, as numbers in [-1, 1] or as steps.
+
+Box. A parameter on a log scale (Credit's weight, 1..65535) maps -1 to its least and 1 to its greatest value, equal steps
+being equal ratios; 0 is the middle (weight 256). A limit that can be switched off (Credit's cap) maps [-1, 0) to 1..100 %
+of the domain's vCPUs and [0, 1] to "none". So the zero vector is default Credit. `encode` inverts `decode`.
+
+Steps. One of {lower, keep, raise} for each parameter: a log-scale parameter halves or doubles, a limit moves by 10 % of the
+domain's vCPUs and is "none" from 100 % on.
+"""
+from libc.math cimport isnan
+from libc.stdint cimport int32_t, int64_t
+from xengym.hypervisor.host cimport Host
+from xengym.machine.state cimport Machine
+from xengym.policies.schedulers.api cimport MAX_TUNABLES, Scheduler
+from xengym.sim.random cimport exact_exp, exact_log
+
+import numpy as np
+
+cdef enum:
+    STEP_LOWER = 0
+    STEP_KEEP = 1
+    STEP_RAISE = 2
+
+
+cdef class ActionDecoder:
+    """Decodes, checks and applies the actions of one host.
+
+    Args:
+        host: the machine to control.
+        num_domains: domain slots the action covers, present or not.
+        is_discrete: steps instead of numbers in [-1, 1].
+
+    Raises:
+        ValueError: the host's scheduler has nothing an agent could set.
+    """
+
+    def __init__(self, Host host, int num_domains, bint is_discrete):
+        self.host = host
+        self.scheduler = host.scheduler_policy
+        self.num_domains = num_domains
+        self.is_discrete = is_discrete
+        tunables = host.scheduler.tunables()
+        if not tunables:
+            raise ValueError(f"scheduler {host.scheduler.name!r} has no domain parameters that an agent could set")
+        self.num_tunables = len(tunables)
+        for i, tunable in enumerate(tunables):
+            self.ranges[i].low = tunable.low
+            self.ranges[i].high = tunable.high or 0
+            self.ranges[i].log_scale = tunable.log_scale
+            self.ranges[i].zero_means_none = tunable.zero_means_none
+
+    @property
+    def size(self):
+        """Numbers in one action."""
+        return self.num_domains * self.num_tunables
+
+    cdef int apply_box(self, const float* action) noexcept nogil:
+        """Set every present domain's parameters; returns how many domains' actions were refused (not a number)."""
+        cdef Machine* m = &self.host.m
+        cdef int64_t values[MAX_TUNABLES]
+        cdef int d, i, refused = 0
+        cdef bint bad
+        for d in range(self.num_domains):
+            if not m.domain[d].in_use:
+                continue
+            bad = False
+            for i in range(self.num_tunables):
+                if isnan(action[d * self.num_tunables + i]):
+                    bad = True
+                else:
+                    values[i] = decode_value(
+                        &self.ranges[i], action[d * self.num_tunables + i], 100 * m.domain[d].num_vcpus
+                    )
+            if bad:
+                refused += 1
+            else:
+                self.scheduler.set_tunables(d, values, m.clock.now_ns)
+        return refused
+
+    cdef int apply_steps(self, const int64_t* action) noexcept nogil:
+        cdef Machine* m = &self.host.m
+        cdef int64_t values[MAX_TUNABLES]
+        cdef int64_t step
+        cdef int d, i, refused = 0
+        cdef bint bad
+        for d in range(self.num_domains):
+            if not m.domain[d].in_use:
+                continue
+            bad = False
+            self.scheduler.get_tunables(d, values)
+            for i in range(self.num_tunables):
+                step = action[d * self.num_tunables + i]
+                if step < STEP_LOWER or step > STEP_RAISE:
+                    bad = True
+                else:
+                    values[i] = step_value(&self.ranges[i], values[i], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+            if bad:
+                refused += 1
+            else:
+                self.scheduler.set_tunables(d, values, m.clock.now_ns)
+        return refused
+
+    def decode(self, action):
+        """Parameters that a box action asks for: ``int64`` of shape ``(num_domains, num_tunables)``; -1 where absent."""
+        cdef Machine* m = &self.host.m
+        cdef const float[:, ::1] given = np.ascontiguousarray(action, dtype=np.float32).reshape(self.num_domains, -1)
+        values = np.full((self.num_domains, self.num_tunables), -1, dtype=np.int64)
+        for d in range(self.num_domains):
+            if m.domain[d].in_use:
+                for i in range(self.num_tunables):
+                    values[d, i] = decode_value(&self.ranges[i], given[d, i], 100 * m.domain[d].num_vcpus)
+        return values
+
+    def encode(self, values=None):
+        """Box action that sets the given parameters, or the present ones: ``float32`` of shape ``(size,)``."""
+        cdef Machine* m = &self.host.m
+        cdef int64_t present[MAX_TUNABLES]
+        action = np.zeros((self.num_domains, self.num_tunables), dtype=np.float32)
+        for d in range(self.num_domains):
+            if m.domain[d].in_use:
+                self.scheduler.get_tunables(d, present)
+                for i in range(self.num_tunables):
+                    value = present[i] if values is None else values[d][i]
+                    action[d, i] = encode_value(&self.ranges[i], value, 100 * m.domain[d].num_vcpus)
+        return action.ravel()
+
+    def masks(self):
+        """Legal steps: ``bool`` of shape ``(3 * size,)``; for an absent domain only "keep" is legal."""
+        cdef Machine* m = &self.host.m
+        cdef int64_t present[MAX_TUNABLES]
+        legal = np.zeros((self.num_domains, self.num_tunables, 3), dtype=bool)
+        legal[:, :, STEP_KEEP] = True
+        for d in range(self.num_domains):
+            if m.domain[d].in_use:
+                self.scheduler.get_tunables(d, present)
+                for i in range(self.num_tunables):
+                    for step in (STEP_LOWER, STEP_RAISE):
+                        moved = step_value(&self.ranges[i], present[i], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+                        legal[d, i, step] = moved != present[i]
+        return legal.ravel()
+
+
+cdef int64_t decode_value(TunableRange* r, double x, int64_t whole_pct) noexcept nogil:
+    cdef int64_t high = r.high if r.high else whole_pct
+    cdef int64_t value
+    if x < -1.0:
+        x = -1.0
+    elif x > 1.0:
+        x = 1.0
+    if r.zero_means_none:
+        if x >= 0.0:
+            return 0
+        value = <int64_t>((1.0 + x) * high + 0.5)
+        return value if value > 1 else 1
+    if r.log_scale:
+        value = <int64_t>(exact_exp(0.5 * (1.0 + x) * exact_log(<double>high / r.low)) * r.low + 0.5)
+    else:
+        value = r.low + <int64_t>(0.5 * (1.0 + x) * (high - r.low) + 0.5)
+    return min(max(value, r.low), high)
+
+
+cdef double encode_value(TunableRange* r, int64_t value, int64_t whole_pct) noexcept nogil:
+    cdef int64_t high = r.high if r.high else whole_pct
+    if r.zero_means_none:
+        # A limit of everything is none.
+        return 0.0 if value == 0 or value >= high else <double>value / high - 1.0
+    if r.log_scale:
+        return 2.0 * exact_log(<double>value / r.low) / exact_log(<double>high / r.low) - 1.0
+    return 2.0 * (value - r.low) / <double>(high - r.low) - 1.0
+
+
+cdef int64_t step_value(TunableRange* r, int64_t value, int64_t direction, int64_t whole_pct) noexcept nogil:
+    cdef int64_t high = r.high if r.high else whole_pct
+    cdef int64_t tenth = high // 10
+    if direction == 0:
+        return value
+    if r.zero_means_none:
+        if value == 0:
+            value = high
+        value += direction * tenth
+        return 0 if value >= high else max(value, tenth)
+    if r.log_scale:
+        value = value * 2 if direction > 0 else value // 2
+    else:
+        value += direction * tenth
+    return min(max(value, r.low), high)

@@ -1,0 +1,107 @@
+"""Observations of `Host-v0`: what Dom0 could measure in the last interval, every number in [0, 1].
+
+The features of domain slot 0 come first, then those of slot 1 and so on, then those of the host; the features of an absent
+domain are 0. `DOMAIN_FEATURES` and `HOST_FEATURES` name them in order.
+"""
+from libc.stdint cimport int64_t
+from xengym.envs.host.actions cimport ActionDecoder, encode_value
+from xengym.hypervisor.host cimport Host
+from xengym.machine.state cimport Machine
+from xengym.monitor.interval cimport DomainInterval, HostInterval, IntervalMonitor
+from xengym.policies.schedulers.api cimport MAX_TUNABLES, Scheduler
+
+cdef enum:
+    NUM_DOMAIN_FEATURES = 9    # and one for each scheduler parameter
+    NUM_HOST_FEATURES = 4
+
+#: Name and meaning of each domain's features; the scheduler's parameters follow, as actions scaled to [0, 1].
+DOMAIN_FEATURES = (
+    ("present", "1 if the domain exists and has started"),
+    ("cpu", "CPU got, as a fraction of the host"),
+    ("steal", "time runnable but not running, as a fraction of its vCPUs' time"),
+    ("blocked", "time blocked, as a fraction of its vCPUs' time"),
+    ("wake_latency", "mean delay from wake-up to dispatch, x / (x + 1 ms)"),
+    ("demand", "CPU got and waited for, as a fraction of the host"),
+    ("attainment", "service level attained"),
+    ("backlog", "jobs waiting or under way, x / (x + 8)"),
+    ("agreed", "CPU agreed on, as a fraction of the host"),
+)
+
+#: Name and meaning of the host's features.
+HOST_FEATURES = (
+    ("utilisation", "time not idle, as a fraction of the host"),
+    ("switches", "context switches per pCPU, rate / (rate + 1000 per s)"),
+    ("domains", "domains present, as a fraction of the maximum"),
+    ("agreed", "sum of CPU agreed on, as a fraction of the host"),
+)
+
+cdef double LATENCY_SCALE_NS = 1e6
+cdef double BACKLOG_SCALE = 8.0
+cdef double SWITCH_SCALE_HZ = 1000.0
+
+
+cdef inline float unit(double x) noexcept nogil:
+    return <float>(0.0 if x < 0.0 else (1.0 if x > 1.0 else x))
+
+
+cdef class ObservationEncoder:
+    """Encodes the last interval of one host.
+
+    Args:
+        host: the machine.
+        monitor: its interval monitor.
+        actions: the decoder whose scaling of parameters the observation shares.
+    """
+
+    def __init__(self, Host host, IntervalMonitor monitor, ActionDecoder actions):
+        self.host = host
+        self.scheduler = host.scheduler_policy
+        self.monitor = monitor
+        self.actions = actions
+        self.num_domains = actions.num_domains
+        self.size = self.num_domains * (NUM_DOMAIN_FEATURES + actions.num_tunables) + NUM_HOST_FEATURES
+
+    cdef void encode(self, float* out) noexcept nogil:
+        cdef Machine* m = &self.host.m
+        cdef HostInterval* whole = self.monitor.whole
+        cdef DomainInterval* record
+        cdef int64_t values[MAX_TUNABLES]
+        cdef double length_ns = whole.end_ns - whole.start_ns
+        cdef double host_ns, vcpus_ns, latency_ns, rate_hz
+        cdef double agreed = 0.0
+        cdef int d, i, present = 0
+        cdef int width = NUM_DOMAIN_FEATURES + self.actions.num_tunables
+        if length_ns <= 0.0:
+            length_ns = 1.0
+        host_ns = length_ns * m.num_pcpus
+        for d in range(self.num_domains):
+            record = &self.monitor.domain[d]
+            if not record.is_present:
+                for i in range(width):
+                    out[i] = 0.0
+                out += width
+                continue
+            present += 1
+            agreed += record.agreed_pcpus
+            vcpus_ns = length_ns * record.num_vcpus
+            latency_ns = <double>record.delta.wake_latency_ns / record.delta.wakes if record.delta.wakes else 0.0
+            out[0] = 1.0
+            out[1] = unit(record.delta.cpu_ns / host_ns)
+            out[2] = unit(record.delta.steal_ns / vcpus_ns)
+            out[3] = unit(record.delta.blocked_ns / vcpus_ns)
+            out[4] = unit(latency_ns / (latency_ns + LATENCY_SCALE_NS))
+            out[5] = unit((record.delta.cpu_ns + record.delta.steal_ns) / host_ns)
+            out[6] = unit(record.attainment)
+            out[7] = unit(record.backlog / (record.backlog + BACKLOG_SCALE))
+            out[8] = unit(record.agreed_pcpus / m.num_pcpus)
+            self.scheduler.get_tunables(d, values)
+            for i in range(self.actions.num_tunables):
+                out[NUM_DOMAIN_FEATURES + i] = unit(
+                    0.5 + 0.5 * encode_value(&self.actions.ranges[i], values[i], 100 * record.num_vcpus)
+                )
+            out += width
+        rate_hz = 1e9 * whole.switches / host_ns
+        out[0] = unit(1.0 - whole.idle_ns / host_ns)
+        out[1] = unit(rate_hz / (rate_hz + SWITCH_SCALE_HZ))
+        out[2] = unit(<double>present / self.num_domains)
+        out[3] = unit(agreed / m.num_pcpus)

@@ -1,0 +1,55 @@
+"""Rewards of `Host-v0`: named terms of the last interval; the reward is their weighted sum."""
+from xengym.hypervisor.host cimport Host
+from xengym.machine.state cimport Machine
+from xengym.monitor.interval cimport DomainInterval, HostInterval, IntervalMonitor
+
+#: Name and meaning of each term, in order.
+REWARD_TERMS = (
+    ("sla", "mean service-level attainment over the domains present, 0..1"),
+    ("isolation", "minus the mean shortfall against the agreed CPU, -1..0"),
+    ("work", "useful CPU time handed out, as a fraction of the host, 0..1"),
+    ("switching", "minus the time lost to switching and cache refill, as a fraction of the host, -1..0"),
+)
+
+
+cdef class RewardTerms:
+    """Reward terms of one host.
+
+    Args:
+        host: the machine.
+        monitor: its interval monitor.
+        num_domains: domain slots that count.
+        weights: weight by term name; terms left out weigh 0.
+    """
+
+    def __init__(self, Host host, IntervalMonitor monitor, int num_domains, weights):
+        self.host = host
+        self.monitor = monitor
+        self.num_domains = num_domains
+        for i, (name, _) in enumerate(REWARD_TERMS):
+            self.weights[i] = weights.get(name, 0.0)
+
+    cdef double compute(self, double* terms) noexcept nogil:
+        cdef HostInterval* whole = self.monitor.whole
+        cdef DomainInterval* record
+        cdef double host_ns = <double>(whole.end_ns - whole.start_ns) * self.host.m.num_pcpus
+        cdef double attained = 0.0, shortfall = 0.0, useful_ns = 0.0, lost_ns = 0.0, reward = 0.0
+        cdef int d, i, present = 0, with_agreement = 0
+        for d in range(self.num_domains):
+            record = &self.monitor.domain[d]
+            if not record.is_present:
+                continue
+            present += 1
+            attained += record.attainment
+            if record.agreed_pcpus > 0.0:
+                with_agreement += 1
+                shortfall += record.shortfall
+            useful_ns += record.delta.cpu_ns - record.delta.overhead_ns
+            lost_ns += record.delta.overhead_ns
+        terms[0] = attained / present if present else 1.0
+        terms[1] = -shortfall / with_agreement if with_agreement else 0.0
+        terms[2] = useful_ns / host_ns if host_ns > 0.0 else 0.0
+        terms[3] = -lost_ns / host_ns if host_ns > 0.0 else 0.0
+        for i in range(NUM_TERMS):
+            reward += self.weights[i] * terms[i]
+        return reward

@@ -1,0 +1,209 @@
+"""From a scenario to a running machine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.programs import Hog, OnOff, Periodic, ProgramSpec, Replay, Server, WorkList
+from xengym.guests.server import ReplayKind, ServerKind
+from xengym.hypervisor.domctl import Domctl
+from xengym.hypervisor.host import Host
+from xengym.machine.costs import Costs
+from xengym.machine.topology import Topology
+from xengym.policies.schedulers.api import Scheduler
+from xengym.policies.schedulers.registry import make_scheduler
+from xengym.scenarios.config import (
+    DistributionConfig,
+    DomainConfig,
+    HogConfig,
+    ListConfig,
+    OnOffConfig,
+    PeriodicConfig,
+    ProgramConfig,
+    ReplayConfig,
+    ScenarioConfig,
+    ScenarioError,
+    SchedulerConfig,
+    ServerConfig,
+)
+from xengym.scenarios.demand import DemandSource, find_demand
+from xengym.sim.random import DistributionSpec
+from xengym.units import MS_NS, ms_to_ns, s_to_ns, us_to_ns
+
+#: Seed of the day that stands in where no trace is given: a fixed data set, not a part of an episode's randomness.
+SYNTHETIC_DAY_SEED = 20110303
+
+#: Mixed into an episode's seed for what is drawn when it is set up, so that set-up and kernel streams are unrelated.
+_SETUP_STREAM = 0x5E7
+
+
+@lru_cache(maxsize=4)
+def demand_source(data: Path | None) -> DemandSource:
+    """The trace folder given, or the calibrated generator; read once."""
+    return find_demand(data, seed=SYNTHETIC_DAY_SEED)
+
+
+def needs_demand(config: ScenarioConfig) -> bool:
+    """Whether any domain replays a trace."""
+    return any(isinstance(domain.program, ReplayConfig) for domain in config.domains)
+
+
+def build_scheduler(config: SchedulerConfig) -> Scheduler:
+    """The scheduling policy of a scenario.
+
+    Raises:
+        ScenarioError: unknown scheduler, version or option, or an impossible value.
+    """
+    try:
+        return make_scheduler(config.name, config.version, **config.options)
+    except (ValueError, TypeError) as error:
+        raise ScenarioError(f"key 'scheduler': {error}") from error
+
+
+def build_host(config: ScenarioConfig) -> Host:
+    """An empty machine as the scenario describes it.
+
+    Raises:
+        ScenarioError: the machine or its scheduler cannot exist.
+    """
+    try:
+        topology = Topology(
+            config.machine.sockets, config.machine.cores_per_socket, config.machine.threads_per_core
+        )
+    except ValueError as error:
+        raise ScenarioError(f"key 'machine': {error}") from error
+    costs = Costs(us_to_ns(config.costs.context_switch_us), us_to_ns(config.costs.cache_refill_us))
+    kinds = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind()]
+    return Host(
+        topology,
+        build_scheduler(config.scheduler),
+        kinds,
+        costs=costs,
+        max_domains=config.limits.max_domains,
+        max_vcpus=config.limits.max_vcpus,
+    )
+
+
+def populate(host: Host, config: ScenarioConfig, *, seed: int, data: Path | None = None) -> None:
+    """Return a host to time 0 and create the scenario's domains on it.
+
+    Args:
+        host: from ``build_host`` of the same scenario, or of one with the same machine, scheduler and limits.
+        config: the scenario.
+        seed: the episode's seed: every random choice of set-up and of the run follows from it.
+        data: folder with PlanetLab days for replayed demand; None: ``XENGYM_DATA``, else the generator.
+
+    Raises:
+        ScenarioError: a domain cannot exist; names it and what was expected.
+    """
+    host.reset(seed)
+    control = Domctl(host)
+    setup: np.random.Generator | None = None
+    source: DemandSource | None = None
+    for index, domain in enumerate(config.domains):
+        if isinstance(domain.program, ReplayConfig):
+            source = demand_source(data) if source is None else source
+            setup = np.random.default_rng([seed, _SETUP_STREAM]) if setup is None else setup
+            program: ProgramSpec = _replay(domain, source, setup)
+        else:
+            program = _closed_program(domain)
+        try:
+            control.create_domain(
+                config.domid(index),
+                program,
+                num_vcpus=domain.vcpus,
+                name=domain.name,
+                params=domain.params,
+                start_ns=ms_to_ns(domain.start_ms),
+                hard_affinity=domain.cpus,
+                soft_affinity=domain.cpus_soft,
+                latency_target_ns=ms_to_ns(domain.latency_target_ms),
+                agreed_pcpus=domain.agreed_pcpus,
+            )
+        except ValueError as error:
+            raise ScenarioError(f"key 'domains.{index}' ({domain.name}): {error}") from error
+
+
+def check_scenario(config: ScenarioConfig, source: str, *, data: Path | None = None) -> None:
+    """Set a scenario up once, so that every impossible value shows now and with the file's name.
+
+    Raises:
+        ScenarioError: names ``source``, key, what was found and what was expected.
+    """
+    try:
+        populate(build_host(config), config, seed=0, data=data)
+    except ScenarioError as error:
+        raise ScenarioError(f"{source}: {error}") from error
+
+
+def _distribution(config: DistributionConfig) -> DistributionSpec:
+    return DistributionSpec(config.kind, config.mean_ms * MS_NS, config.spread)
+
+
+def _closed_program(domain: DomainConfig) -> ProgramSpec:
+    program: ProgramConfig = domain.program
+    try:
+        match program:
+            case HogConfig():
+                return Hog()
+            case PeriodicConfig():
+                return Periodic(ms_to_ns(program.run_ms), ms_to_ns(program.period_ms), ms_to_ns(program.offset_ms))
+            case ListConfig():
+                pairs = tuple((ms_to_ns(run), -1 if block == -1 else ms_to_ns(block)) for run, block in program.pairs_ms)
+                return WorkList(pairs, program.loop)
+            case OnOffConfig():
+                return OnOff(_distribution(program.run), _distribution(program.sleep))
+            case ServerConfig():
+                return Server(_distribution(program.arrival), _distribution(program.service))
+            case ReplayConfig():
+                raise AssertionError("replayed demand is set up by its own function")
+            case _:
+                assert_never(program)
+    except ValueError as error:
+        raise ScenarioError(f"domain {domain.name!r}, key 'program': {error}") from error
+
+
+def _replay(domain: DomainConfig, source: DemandSource, setup: np.random.Generator) -> Replay:
+    program = domain.program
+    assert isinstance(program, ReplayConfig)
+    day = source.day
+    where = f"domain {domain.name!r}, key 'program'"
+    if program.vm is not None:
+        if program.vm >= day.num_vms:
+            raise ScenarioError(f"{where}: vm must be 0..{day.num_vms - 1} in {source.description}, found {program.vm}")
+        row = program.vm
+    else:
+        low, high = program.mean_pct
+        means = vm_means(source)
+        rows = np.flatnonzero((means >= low) & (means <= high))
+        if len(rows) == 0:
+            raise ScenarioError(f"{where}: no VM has a mean of {low}..{high} % in {source.description}")
+        row = int(rows[setup.integers(len(rows))])
+    series = day.cpu_pct[row]
+    first = program.first_sample if program.first_sample is not None else int(setup.integers(len(series)))
+    try:
+        return Replay(
+            series,
+            sample_ns=s_to_ns(program.sample_s),
+            job_period_ns=ms_to_ns(program.job_period_ms),
+            first_sample=first,
+            spread=program.spread,
+        )
+    except ValueError as error:
+        raise ScenarioError(f"{where}: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _means(source: DemandSource) -> NDArray[np.float64]:
+    return np.asarray(source.day.cpu_pct.mean(axis=1), dtype=np.float64)
+
+
+def vm_means(source: DemandSource) -> NDArray[np.float64]:
+    """Mean utilisation of each VM of the day, percent, shape ``(num_vms,)``."""
+    return _means(source)

@@ -1,0 +1,255 @@
+"""Typed, closed description of a scenario: a machine, its scheduler, its domains, and what an agent is rewarded for.
+
+Unknown keys and impossible values are errors that name the file, the key, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
+
+NonNegativeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+PositiveMs = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
+
+class ScenarioError(ValueError):
+    """A scenario cannot be used; the message names file and key."""
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DistributionConfig(_Closed):
+    """A named distribution of durations; ``spread`` as in ``sim.random.DistributionSpec``."""
+
+    kind: Literal["constant", "uniform", "exponential", "pareto", "lognormal"]
+    mean_ms: NonNegativeMs
+    spread: Annotated[float, Field(ge=0, le=10)] = 0.0
+
+
+class HogConfig(_Closed):
+    """Always wants to run."""
+
+    kind: Literal["hog"]
+
+
+class PeriodicConfig(_Closed):
+    """Runs so long, then blocks until the next period."""
+
+    kind: Literal["periodic"]
+    run_ms: PositiveMs
+    period_ms: PositiveMs
+    offset_ms: NonNegativeMs = 0.0
+
+
+class ListConfig(_Closed):
+    """A list of [run, block] pairs in ms; block -1 yields."""
+
+    kind: Literal["list"]
+    pairs_ms: Annotated[list[tuple[float, float]], Field(min_length=1)]
+    loop: bool = True
+
+
+class OnOffConfig(_Closed):
+    """Random work and random sleep in turn (``on`` and ``off`` would be booleans in YAML)."""
+
+    kind: Literal["onoff"]
+    run: DistributionConfig
+    sleep: DistributionConfig
+
+
+class ServerConfig(_Closed):
+    """Open arrivals with a queue."""
+
+    kind: Literal["server"]
+    arrival: DistributionConfig
+    service: DistributionConfig
+
+
+class ReplayConfig(_Closed):
+    """Demand from a utilisation trace (PlanetLab day, or the calibrated generator).
+
+    Attributes:
+        vm: row of the day, or None for a random one in each episode.
+        mean_pct: a random VM's mean utilisation lies in this range.
+        first_sample: where in the day to begin, or None for a random sample in each episode.
+        sample_s: simulated length of one 5-minute sample; 300 is real time.
+        job_period_ms: how finely demand is spread.
+        spread: burstiness of single jobs (0: none).
+    """
+
+    kind: Literal["replay"]
+    vm: Annotated[int, Field(ge=0)] | None = None
+    mean_pct: tuple[float, float] = (0.0, 100.0)
+    first_sample: Annotated[int, Field(ge=0)] | None = None
+    sample_s: PositiveFloat = 300.0
+    job_period_ms: PositiveMs = 20.0
+    spread: Annotated[float, Field(ge=0, le=4)] = 0.0
+
+
+ProgramConfig = Annotated[
+    HogConfig | PeriodicConfig | ListConfig | OnOffConfig | ServerConfig | ReplayConfig, Field(discriminator="kind")
+]
+
+
+class DomainConfig(_Closed):
+    """One domain.
+
+    Attributes:
+        name: for tables; unique.
+        id: domain id; default its place in the list.
+        vcpus: number of vCPUs.
+        params: scheduler parameters, in the scheduler's own words.
+        program: what its vCPUs run.
+        start_ms: when it starts.
+        cpus: pCPUs it may run on (hard affinity); default all.
+        cpus_soft: pCPUs it prefers; default all.
+        latency_target_ms: agreed response time of its jobs; 0: none.
+        agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=32)]
+    id: Annotated[int, Field(ge=0, le=32751)] | None = None
+    vcpus: PositiveInt = 1
+    params: dict[str, int] = Field(default_factory=dict)
+    program: ProgramConfig
+    start_ms: NonNegativeMs = 0.0
+    cpus: list[int] | None = None
+    cpus_soft: list[int] | None = None
+    latency_target_ms: NonNegativeMs = 0.0
+    agreed_pcpus: Annotated[float, Field(ge=0, le=256)] = 0.0
+
+
+class MachineConfig(_Closed):
+    """Shape of the machine."""
+
+    sockets: PositiveInt = 1
+    cores_per_socket: PositiveInt = 4
+    threads_per_core: PositiveInt = 1
+
+
+class SchedulerConfig(_Closed):
+    """Scheduler, release and boot options."""
+
+    name: str = "credit"
+    version: str = "current"
+    options: dict[str, int | bool] = Field(default_factory=dict)
+
+
+class CostsConfig(_Closed):
+    """Costs paid at a switch to another vCPU; sources in ``machine.costs``."""
+
+    context_switch_us: Annotated[float, Field(ge=0, le=1e6)] = 3.0
+    cache_refill_us: Annotated[float, Field(ge=0, le=1e6)] = 20.0
+
+
+class ControlConfig(_Closed):
+    """When the agent acts, in simulated time."""
+
+    interval_ms: PositiveMs = 10.0
+    episode_s: PositiveFloat = 5.0
+    warmup_ms: NonNegativeMs = 100.0
+
+
+class RewardConfig(_Closed):
+    """Weights of the reward's terms."""
+
+    sla: float = 1.0
+    isolation: float = 0.5
+    work: float = 0.1
+    switching: float = 0.5
+
+
+class LimitsConfig(_Closed):
+    """Largest machine state an episode may need; spaces are sized by it."""
+
+    max_domains: PositiveInt = 8
+    max_vcpus: PositiveInt = 32
+
+
+class ScenarioConfig(_Closed):
+    """A whole scenario."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
+    description: str
+    machine: MachineConfig = MachineConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    costs: CostsConfig = CostsConfig()
+    domains: Annotated[list[DomainConfig], Field(min_length=1)]
+    control: ControlConfig = ControlConfig()
+    reward: RewardConfig = RewardConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> ScenarioConfig:
+        if len(self.domains) > self.limits.max_domains:
+            raise ValueError(f"domains: at most limits.max_domains = {self.limits.max_domains}, found {len(self.domains)}")
+        num_vcpus = sum(domain.vcpus for domain in self.domains)
+        if num_vcpus > self.limits.max_vcpus:
+            raise ValueError(f"domains: at most limits.max_vcpus = {self.limits.max_vcpus} vCPUs in all, found {num_vcpus}")
+        for what, values in (
+            ("name", [domain.name for domain in self.domains]),
+            ("id", [self.domid(i) for i in range(len(self.domains))]),
+        ):
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"domains: {what} {value!r} is used {values.count(value)} times, expected once")
+        return self
+
+    def domid(self, index: int) -> int:
+        """Id of the domain at a place of the list."""
+        domid = self.domains[index].id
+        return index if domid is None else domid
+
+
+def explain(error: ValidationError, source: str) -> str:
+    """The first problem of a validation error in one line: source, key, what was expected, what was found."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        return f"{source}: key {key!r}: not known here; check its spelling and place, found {first['input']!r:.60}"
+    if kind == "missing":
+        return f"{source}: key {key!r}: is missing"
+    found = "" if kind == "value_error" else f", found {first['input']!r:.60}"
+    return f"{source}: key {key!r}: {first['msg']}{found}"
+
+
+def parse_scenario(data: Any, source: str) -> ScenarioConfig:
+    """Validate plain data as a scenario.
+
+    Raises:
+        ScenarioError: says where (``source`` and key) and what was expected.
+    """
+    if not isinstance(data, dict):
+        raise ScenarioError(f"{source}: expected a mapping with keys name, description, domains ..., found {type(data).__name__}")
+    try:
+        return ScenarioConfig.model_validate(data)
+    except ValidationError as error:
+        raise ScenarioError(explain(error, source)) from error
+
+
+def load_scenario_file(path: str | Path) -> ScenarioConfig:
+    """Load a scenario from a YAML file (no code is run, nothing is evaluated).
+
+    Raises:
+        ScenarioError: missing, not YAML, or not a scenario.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise ScenarioError(f"{path}{line}: is not YAML: {getattr(error, 'problem', error)}") from error
+    return parse_scenario(data, str(path))

@@ -1,0 +1,57 @@
+"""Which episode comes next: scenario and seed, from disjoint ranges for training and testing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from xengym.scenarios.build import check_scenario
+from xengym.scenarios.config import ScenarioConfig, ScenarioError
+from xengym.scenarios.generator import random_scenario
+from xengym.scenarios.library import RANDOM, load_scenario
+
+Split = Literal["train", "test"]
+
+#: Episode seeds of each split: ``[low, high)``. No training episode can ever be a test episode.
+SEED_RANGES: dict[str, tuple[int, int]] = {"train": (0, 2**62), "test": (2**62, 2**63)}
+
+
+class Episode(NamedTuple):
+    """One episode: what is set up, and the seed all its chance follows from."""
+
+    config: ScenarioConfig
+    seed: int
+
+
+class EpisodeSource:
+    """Draws episodes of one scenario, or of random scenarios.
+
+    Args:
+        scenario: name, YAML file, configuration, or ``"random"``.
+        split: which range of seeds to draw from.
+        data: folder with PlanetLab days, or None.
+
+    Raises:
+        ScenarioError: the scenario or split is unknown or cannot be set up.
+    """
+
+    def __init__(self, scenario: str | Path | ScenarioConfig, split: str, data: Path | None) -> None:
+        if split not in SEED_RANGES:
+            raise ScenarioError(f"split must be one of {', '.join(SEED_RANGES)}, found {split!r}")
+        self.range = SEED_RANGES[split]
+        self.fixed: ScenarioConfig | None = None
+        if scenario != RANDOM:
+            self.fixed = load_scenario(scenario)
+            check_scenario(self.fixed, f"scenario {self.fixed.name!r}", data=data)
+        #: A scenario of the shape that all episodes have.
+        self.shape = self.fixed if self.fixed is not None else random_scenario(self.range[0])
+
+    def draw(self, rng: np.random.Generator) -> Episode:
+        """The next episode of a stream."""
+        return self.episode(int(rng.integers(*self.range)))
+
+    def episode(self, seed: int) -> Episode:
+        """The episode of a given seed, whatever its split."""
+        return Episode(self.fixed if self.fixed is not None else random_scenario(seed), seed)
