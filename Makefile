@@ -26,6 +26,8 @@ LOCAL_NINJA := $(BIN)/xengym-ninja
 WITH_TOOLS := PATH="$(HERE_BIN):$$PATH" CYTHON="'$(HERE_BIN)/cython'"
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
+# meson-python's own switch: the installed package becomes invisible, so that another copy is found.
+EDITABLE_OFF := MESONPY_EDITABLE_SKIP="$(CURDIR)/$(BUILD)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -93,9 +95,10 @@ test-slow: build ## the slow tests: long runs, training, whole conformance
 
 test-all: test test-slow sanitize ## every test, then the kernel's under the sanitizers
 
+# The import linter looks for files where Python would find the package, and an editable install has none to show.
 check: build ## lint, formatting, import contracts, types, spelling
 	@status=0; for tool in "ruff check ." "ruff format --check ." lint-imports mypy codespell; do \
-	  echo "$(BIN)/$$tool"; $(BIN)/$$tool || status=1; \
+	  echo "$(BIN)/$$tool"; $(EDITABLE_OFF) $(BIN)/$$tool || status=1; \
 	done; exit $$status
 
 format: $(STAMP) ## fix what ruff can fix
@@ -108,20 +111,20 @@ demo: build ## the demonstration: a table and a picture in results/ (DATA=folder
 	$(BIN)/python -m agents.demo --out results $(if $(DATA),--data "$(DATA)")
 
 bench: build ## speed against SimPy, SimSo and CartPole, then the micro-benchmarks
-	PYTHONPATH="$(CURDIR)/$(PEERS)" $(BIN)/xengym speed
+	$(BIN)/xengym speed
 	$(if $(wildcard tests/benchmarks/test_*.py),$(BIN)/python -m pytest tests/benchmarks \
 	  --benchmark-enable --benchmark-only $(ARGS))
 
 # --- sanitizers -------------------------------------------------------------------------------------------------
 
-# MESONPY_EDITABLE_SKIP turns the editable install off (also in processes the tests start) and PYTHONSAFEPATH keeps
-# the sources in this folder, which have no compiled modules beside them, out of the way.
+# The editable install is off in processes the tests start, too, and PYTHONSAFEPATH keeps the sources in this folder,
+# which have no compiled modules beside them, out of the way.
 RUN_SANITIZED = env \
   LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:detect_stack_use_after_return=1:allocator_may_return_null=1 \
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:abort_on_error=1 \
   PYTHONMALLOC=malloc PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 \
-  MESONPY_EDITABLE_SKIP="$(CURDIR)/$(BUILD)" PYTHONPATH="$(CURDIR)/$(SANITIZE)/install" $(BIN)/python
+  $(EDITABLE_OFF) PYTHONPATH="$(CURDIR)/$(SANITIZE)/install" $(BIN)/python
 
 $(SANITIZE)/build.ninja: Makefile $(STAMP)
 	@for library in libasan.so libubsan.so; do \

@@ -14,9 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 importlib.import_module("xengym")
 
 # The same examples on every run and no database: a failure in one place is a failure everywhere.
-settings.register_profile(
-    "ci", derandomize=True, deadline=None, max_examples=60, database=None, print_blob=True
-)
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60, database=None, print_blob=True)
 # Many new examples each time; run with HYPOTHESIS_PROFILE=nightly, and pin what it finds with @example.
 settings.register_profile(
     "nightly",

@@ -47,9 +47,7 @@ def name_of(path: Path) -> str:
 
 
 def complaints_about(paths: Iterable[Path], check: Callable[[str, str], list[str]]) -> list[str]:
-    return [
-        complaint for path in paths for complaint in check(name_of(path), path.read_text(encoding="utf-8"))
-    ]
+    return [complaint for path in paths for complaint in check(name_of(path), path.read_text(encoding="utf-8"))]
 
 
 # --- imports ----------------------------------------------------------------------------------------------
@@ -113,9 +111,7 @@ def layer_complaint(contract: dict[str, Any], importer: str, target: str) -> str
         for height, layer in enumerate(reversed(contract["layers"])):
             for name in re.findall(r"\w+", layer):
                 place[f"{container}.{name}"] = (height, "|" in layer)
-        here, there = (
-            next((room for room in place if is_within(module, room)), None) for module in (importer, target)
-        )
+        here, there = (next((room for room in place if is_within(module, room)), None) for module in (importer, target))
         if here is None or there is None or here == there:
             continue
         if place[there][0] > place[here][0]:
@@ -273,9 +269,7 @@ def test_a_missing_companion_is_found() -> None:
     assert companion_complaints({"xengym/sim/a.pyx": "# No .pxd:\n", "xengym/sim/a.pyi": ""}) != []
     reasoned = {"xengym/sim/a.pyx": "# No .pxd: only Python calls it.\n", "xengym/sim/a.pyi": ""}
     assert companion_complaints(reasoned) == []
-    assert (
-        companion_complaints({"xengym/sim/a.pyx": "", "xengym/sim/a.pyi": "", "xengym/sim/a.pxd": ""}) == []
-    )
+    assert companion_complaints({"xengym/sim/a.pyx": "", "xengym/sim/a.pyi": "", "xengym/sim/a.pxd": ""}) == []
 
 
 def test_no_file_or_folder_has_a_vague_name() -> None:

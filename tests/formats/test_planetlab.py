@@ -31,9 +31,7 @@ def real_days() -> Path:
     shared = Path(os.environ.get("XENGYM_SHARED") or REPOSITORY.parent / "shared")
     root = shared / "data"
     if not (root / "planetlab" / "20110303").is_dir():
-        pytest.skip(
-            f"the PlanetLab traces are not in {root} (set XENGYM_SHARED); they may not be redistributed"
-        )
+        pytest.skip(f"the PlanetLab traces are not in {root} (set XENGYM_SHARED); they may not be redistributed")
     return root
 
 
@@ -98,9 +96,7 @@ class TestLoadVm:
         write(vm_file, replaced(line_number, line))
         with pytest.raises(PlanetLabError) as caught:
             load_vm(vm_file)
-        assert str(caught.value) == (
-            f"{vm_file}:{line_number}: found {found}, expected an integer from 0 to 100"
-        )
+        assert str(caught.value) == (f"{vm_file}:{line_number}: found {found}, expected an integer from 0 to 100")
 
     def test_the_first_of_several_bad_lines_is_named(self, vm_file: Path) -> None:
         write(vm_file, [*LINES[:9], "x", *LINES[10:20], "y"])
@@ -118,22 +114,17 @@ class TestLoadVm:
         with pytest.raises(PlanetLabError) as caught:
             load_vm(vm_file)
         assert str(caught.value) == (
-            f"{vm_file}:{num_lines + 1}: found the end of the file after {num_lines} lines, "
-            "expected 288 lines"
+            f"{vm_file}:{num_lines + 1}: found the end of the file after {num_lines} lines, expected 288 lines"
         )
 
     @pytest.mark.parametrize(
         ("extra", "found"), [(["5"], "'5' (289 lines in all)"), (["", "6"], "'' (290 lines in all)")]
     )
-    def test_a_long_file_names_the_first_line_too_many(
-        self, vm_file: Path, extra: list[str], found: str
-    ) -> None:
+    def test_a_long_file_names_the_first_line_too_many(self, vm_file: Path, extra: list[str], found: str) -> None:
         write(vm_file, LINES + extra)
         with pytest.raises(PlanetLabError) as caught:
             load_vm(vm_file)
-        assert str(caught.value) == (
-            f"{vm_file}:289: found {found}, expected the end of the file after 288 lines"
-        )
+        assert str(caught.value) == (f"{vm_file}:289: found {found}, expected the end of the file after 288 lines")
 
     def test_bytes_that_are_not_utf8(self, vm_file: Path) -> None:
         vm_file.write_bytes(b"1\n2\n3\n\xff4\n")
@@ -302,9 +293,7 @@ class TestFindDays:
 
 # File names: printable ASCII with the space, no '/', no dot in front. Any case-insensitive file system is
 # avoided by lower-case letters only.
-vm_name = st.text(st.sampled_from("abcxyz019_-. "), min_size=1, max_size=20).filter(
-    lambda name: name[0] != "."
-)
+vm_name = st.text(st.sampled_from("abcxyz019_-. "), min_size=1, max_size=20).filter(lambda name: name[0] != ".")
 
 
 @st.composite
@@ -354,9 +343,7 @@ class TestSaveDay:
     def test_the_folder_is_as_readable_as_any_other(self, tmp_path: Path) -> None:
         save_day(Day("d", ("vm",), np.zeros((1, 288), dtype=np.uint8)), tmp_path / "20110303")
         (tmp_path / "other").mkdir()
-        assert stat.S_IMODE((tmp_path / "20110303").stat().st_mode) == stat.S_IMODE(
-            (tmp_path / "other").stat().st_mode
-        )
+        assert stat.S_IMODE((tmp_path / "20110303").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["20110303", "other"]
 
 

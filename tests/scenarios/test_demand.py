@@ -86,15 +86,11 @@ def test_a_folder_without_a_day_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PlanetLabError) as caught:
         find_demand(tmp_path / "absent", seed=0)
-    assert str(caught.value) == (
-        f"{tmp_path / 'absent'}: found no folder there, expected one of PlanetLab days"
-    )
+    assert str(caught.value) == (f"{tmp_path / 'absent'}: found no folder there, expected one of PlanetLab days")
 
 
 @pytest.mark.parametrize("name", ["", "absent"])
-def test_the_variable_is_named_in_the_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_the_variable_is_named_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / name))
     with pytest.raises(PlanetLabError, match=r"\(named by the environment variable XENGYM_DATA\), expected"):
         find_demand(None, seed=0)
@@ -111,8 +107,6 @@ def test_the_real_day() -> None:
     shared = Path(os.environ.get("XENGYM_SHARED") or REPOSITORY.parent / "shared")
     folder = shared / "data" / "planetlab" / "20110303"
     if not folder.is_dir():
-        pytest.skip(
-            f"the PlanetLab trace is not in {folder} (set XENGYM_SHARED); it may not be redistributed"
-        )
+        pytest.skip(f"the PlanetLab trace is not in {folder} (set XENGYM_SHARED); it may not be redistributed")
     source = find_demand(shared / "data", seed=0)
     assert source.description == f"PlanetLab day 20110303, 1052 VMs, from {folder}"

@@ -20,9 +20,7 @@ def real_day() -> Day:
     shared = Path(os.environ.get("XENGYM_SHARED") or REPOSITORY.parent / "shared")
     folder = shared / "data" / "planetlab" / "20110303"
     if not folder.is_dir():
-        pytest.skip(
-            f"the PlanetLab trace is not in {folder} (set XENGYM_SHARED); it may not be redistributed"
-        )
+        pytest.skip(f"the PlanetLab trace is not in {folder} (set XENGYM_SHARED); it may not be redistributed")
     return load_day(folder)
 
 

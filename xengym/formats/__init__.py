@@ -1,0 +1,1 @@
+"""Other people's files, loaded and saved in their original form."""

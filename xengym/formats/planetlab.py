@@ -277,9 +277,7 @@ def _is_day(path: Path) -> bool:
 
 def _bad_line(path: Path, lines: list[str]) -> PlanetLabError:
     """Return the error for the first of ``lines`` that is not an integer 0 to 100; there must be one."""
-    line_number, line = next(
-        (number, line) for number, line in enumerate(lines, start=1) if line not in _PCT_OF_LINE
-    )
+    line_number, line = next((number, line) for number, line in enumerate(lines, start=1) if line not in _PCT_OF_LINE)
     if _PLAIN_INTEGER.fullmatch(line):
         found = f"{_shown(line)}, which is out of range"
     elif line.strip():

@@ -1,0 +1,1 @@
+"""What domains do with the CPU time they get."""

@@ -134,7 +134,9 @@ class Replay:
         _require(int(np.max(self.cpu_pct)) <= 100, "replay: cpu_pct must be 0..100")
         _require(self.sample_ns >= 1, f"replay: sample_ns must be >= 1, found {self.sample_ns}")
         _require(self.job_period_ns >= 100, f"replay: job_period_ns must be >= 100, found {self.job_period_ns}")
-        _require(0 <= self.first_sample < size, f"replay: first_sample must be 0..{size - 1}, found {self.first_sample}")
+        _require(
+            0 <= self.first_sample < size, f"replay: first_sample must be 0..{size - 1}, found {self.first_sample}"
+        )
         _require(0 <= self.spread <= 4, f"replay: spread must be 0..4, found {self.spread}")
 
 

@@ -311,8 +311,11 @@ cdef class Host(Hypervisor):
         self.sleep_vcpu(v)
 
     cdef void unpause_vcpu(self, int v) noexcept nogil:
-        self.m.vcpu[v].pause_count -= 1
-        if self.m.vcpu[v].pause_count == 0:
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        vc.pause_count -= 1
+        if vc.pause_count == 0:
+            if vc.runstate == OFFLINE:
+                vc.held_ns += self.m.clock.now_ns - vc.runstate_at_ns
             self.wake_vcpu(v)
 
     # -- the core ------------------------------------------------------------------------------------------------
@@ -537,13 +540,14 @@ cdef class Host(Hypervisor):
         """Seed of the random streams."""
         return self._seed
 
-    def run_until(self, int64_t until_ns, *, bint before_control=False):
+    def run_until(self, int64_t until_ns, *, bint before_control=False, bint inclusive=False):
         """Simulate up to ``until_ns``, before the events of that very instant; the interpreter is released.
 
         Args:
             until_ns: absolute simulated time, not before now.
             before_control: also finish the work that ends at that instant, so that what the operator does next comes
                 where the order of one instant puts it (after completions, before wake-ups and timers).
+            inclusive: finish all events of that instant and the scheduler passes they ask for.
 
         Raises:
             ValueError: the instant lies in the past or beyond 146 years.
@@ -551,6 +555,8 @@ cdef class Host(Hypervisor):
         if not self.m.clock.now_ns <= until_ns <= MAX_TIME_NS:
             raise ValueError(f"run_until: expected {self.m.clock.now_ns}..{MAX_TIME_NS} ns, found {until_ns}")
         cdef uint64_t key = order_key(ORDER_CONTROL, 0) if before_control else 0
+        if inclusive:
+            key = <uint64_t>0xFFFFFFFFFFFFFFFF
         with nogil:
             self.run(until_ns, key)
 

@@ -60,6 +60,7 @@ cdef struct Vcpu:
     int64_t work_at_ns        # instant at which work_left_ns was true (while running)
     int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
     int64_t overhead_ns       # CPU time spent on switch and cache-refill cost
+    int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
     int64_t dispatches
     int64_t migrations        # dispatches on another pCPU than the time before
     int64_t wakes

@@ -51,10 +51,10 @@ class Topology:
         return pcpu // (self.threads_per_core * self.cores_per_socket)
 
     def core_mask(self, pcpu: int) -> int:
-        """pCPUs of the same core, as a bit mask."""
+        """PCPUs of the same core, as a bit mask."""
         return ((1 << self.threads_per_core) - 1) << (self.core_of(pcpu) * self.threads_per_core)
 
     def socket_mask(self, pcpu: int) -> int:
-        """pCPUs of the same socket, as a bit mask."""
+        """PCPUs of the same socket, as a bit mask."""
         width = self.threads_per_core * self.cores_per_socket
         return ((1 << width) - 1) << (self.socket_of(pcpu) * width)

@@ -1,0 +1,1 @@
+"""Verbs: how Xen does a thing; never chooses."""

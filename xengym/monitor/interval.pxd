@@ -7,6 +7,7 @@ from xengym.machine.state cimport Machine
 cdef struct DomainTotals:
     int64_t cpu_ns
     int64_t steal_ns              # runnable, not running
+    int64_t held_ns               # wanted to run, but parked by its cap
     int64_t blocked_ns
     int64_t overhead_ns           # of cpu_ns: switch and cache-refill cost
     int64_t wakes                 # wake-ups that reached a pCPU

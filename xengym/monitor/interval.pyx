@@ -6,7 +6,7 @@ latency (from a scheduler trace, as XenMon does), and what the guests' own servi
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from xengym.hypervisor.host cimport Host
-from xengym.machine.state cimport BLOCKED, RUNNABLE, RUNNING, Clock, Domain, Machine, Vcpu
+from xengym.machine.state cimport BLOCKED, OFFLINE, RUNNABLE, RUNNING, Clock, Domain, Machine, Vcpu
 
 import numpy as np
 
@@ -92,6 +92,9 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
         record.is_present |= vc.has_started
         now.cpu_ns += _time_in(vc, RUNNING, now_ns)
         now.steal_ns += _time_in(vc, RUNNABLE, now_ns)
+        now.held_ns += vc.held_ns
+        if vc.pause_count > 0 and vc.runstate == OFFLINE:
+            now.held_ns += now_ns - vc.runstate_at_ns
         now.blocked_ns += _time_in(vc, BLOCKED, now_ns)
         now.overhead_ns += vc.overhead_ns
         now.wakes += vc.wake_latency_count
@@ -109,8 +112,8 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
     record.agreed_pcpus = dom.agreed_pcpus
     record.backlog_before = record.backlog
     record.backlog = now.jobs_submitted - now.jobs_done - now.jobs_dropped
-    # CPU it would have used, as far as a Dom0 can see it: what it got and what it waited for.
-    wanted_ns = record.delta.cpu_ns + record.delta.steal_ns
+    # CPU it would have used, as far as a Dom0 can see it: what it got, what it waited for, what its cap kept from it.
+    wanted_ns = record.delta.cpu_ns + record.delta.steal_ns + record.delta.held_ns
     record.shortfall = 0.0
     if dom.agreed_pcpus > 0.0 and length_ns > 0:
         agreed_ns = dom.agreed_pcpus * length_ns

@@ -1,0 +1,1 @@
+"""Choices: which vCPU runs next; never acts on another room's state."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from xengym.hypervisor.host import Host
 from xengym.monitor.interval import IntervalMonitor
+from xengym.render.text_table import text_table
 
-_COLUMNS = "NAME", "ID", "VCPUS", "CPU(%)", "STEAL(%)", "WEIGHT", "CAP", "WAKE(ms)", "JOBS", "LATE", "RESP(ms)", "SLA(%)"
+_BEFORE = "NAME", "ID", "VCPUS", "CPU(%)", "STEAL(%)"
+_AFTER = "WAKE(ms)", "JOBS", "LATE", "RESP(ms)", "SLA(%)"
 
 
 def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
@@ -14,11 +16,12 @@ def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
     length_ns = max(1, int(whole["end_ns"] - whole["start_ns"]))
     used = 1.0 - float(whole["idle_ns"]) / (length_ns * host.num_pcpus)
     scheduler = host.scheduler
-    lines = [
+    title = (
         f"xengym  {host.now_ns / 1e9:.3f} s  {host.num_pcpus} pCPUs {100 * used:.0f} % used  "
-        f"scheduler {scheduler.name} {scheduler.version}  {int(whole['switches'])} switches",
-        "{:>12} {:>4} {:>5} {:>7} {:>8} {:>6} {:>5} {:>8} {:>5} {:>5} {:>8} {:>6}".format(*_COLUMNS),
-    ]
+        f"scheduler {scheduler.name} {scheduler.version}  {int(whole['switches'])} switches"
+    )
+    tunables = [tunable.name for tunable in scheduler.tunables()]
+    rows = []
     for slot, record in enumerate(monitor.domain_records):
         if not record["is_present"]:
             continue
@@ -27,11 +30,19 @@ def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
         done = int(delta["jobs_done"])
         late = done - int(delta["jobs_in_time"]) + int(delta["jobs_dropped"])
         wake_ms = delta["wake_latency_ns"] / delta["wakes"] / 1e6 if delta["wakes"] else 0.0
-        response = f"{delta['response_ns'] / done / 1e6:.2f}" if done else "-"
-        lines.append(
-            f"{host.domain_names[slot]:>12} {int(host.sections['domain'][slot]['domid']):>4} {int(record['num_vcpus']):>5} "
-            f"{100 * delta['cpu_ns'] / length_ns:>7.1f} {100 * delta['steal_ns'] / length_ns:>8.1f} "
-            f"{params.get('weight', '-'):>6} {params.get('cap', '-'):>5} {wake_ms:>8.3f} {done:>5} {late:>5} "
-            f"{response:>8} {100 * record['attainment']:>6.1f}"
+        rows.append(
+            [
+                host.domain_names[slot],
+                str(host.sections["domain"][slot]["domid"]),
+                str(record["num_vcpus"]),
+                f"{100 * delta['cpu_ns'] / length_ns:.1f}",
+                f"{100 * delta['steal_ns'] / length_ns:.1f}",
+                *(str(params[name]) for name in tunables),
+                f"{wake_ms:.3f}",
+                str(done),
+                str(late),
+                f"{delta['response_ns'] / done / 1e6:.2f}" if done else "-",
+                f"{100 * record['attainment']:.1f}",
+            ]
         )
-    return "\n".join(lines)
+    return title + "\n" + text_table([*_BEFORE, *(name.upper() for name in tunables), *_AFTER], rows)

@@ -1,0 +1,1 @@
+"""Typed configurations, named scenarios, generators, and how they become machines."""

@@ -73,9 +73,7 @@ def build_host(config: ScenarioConfig) -> Host:
         ScenarioError: the machine or its scheduler cannot exist.
     """
     try:
-        topology = Topology(
-            config.machine.sockets, config.machine.cores_per_socket, config.machine.threads_per_core
-        )
+        topology = Topology(config.machine.sockets, config.machine.cores_per_socket, config.machine.threads_per_core)
     except ValueError as error:
         raise ScenarioError(f"key 'machine': {error}") from error
     costs = Costs(us_to_ns(config.costs.context_switch_us), us_to_ns(config.costs.cache_refill_us))
@@ -155,7 +153,9 @@ def _closed_program(domain: DomainConfig) -> ProgramSpec:
             case PeriodicConfig():
                 return Periodic(ms_to_ns(program.run_ms), ms_to_ns(program.period_ms), ms_to_ns(program.offset_ms))
             case ListConfig():
-                pairs = tuple((ms_to_ns(run), -1 if block == -1 else ms_to_ns(block)) for run, block in program.pairs_ms)
+                pairs = tuple(
+                    (ms_to_ns(run), -1 if block == -1 else ms_to_ns(block)) for run, block in program.pairs_ms
+                )
                 return WorkList(pairs, program.loop)
             case OnOffConfig():
                 return OnOff(_distribution(program.run), _distribution(program.sleep))

@@ -189,14 +189,17 @@ class ScenarioConfig(_Closed):
     @model_validator(mode="after")
     def _fits(self) -> ScenarioConfig:
         if len(self.domains) > self.limits.max_domains:
-            raise ValueError(f"domains: at most limits.max_domains = {self.limits.max_domains}, found {len(self.domains)}")
+            raise ValueError(
+                f"domains: at most limits.max_domains = {self.limits.max_domains}, found {len(self.domains)}"
+            )
         num_vcpus = sum(domain.vcpus for domain in self.domains)
         if num_vcpus > self.limits.max_vcpus:
-            raise ValueError(f"domains: at most limits.max_vcpus = {self.limits.max_vcpus} vCPUs in all, found {num_vcpus}")
-        for what, values in (
-            ("name", [domain.name for domain in self.domains]),
-            ("id", [self.domid(i) for i in range(len(self.domains))]),
-        ):
+            raise ValueError(
+                f"domains: at most limits.max_vcpus = {self.limits.max_vcpus} vCPUs in all, found {num_vcpus}"
+            )
+        names: list[str | int] = [domain.name for domain in self.domains]
+        ids: list[str | int] = [self.domid(i) for i in range(len(self.domains))]
+        for what, values in (("name", names), ("id", ids)):
             for value in values:
                 if values.count(value) > 1:
                     raise ValueError(f"domains: {what} {value!r} is used {values.count(value)} times, expected once")
@@ -228,7 +231,9 @@ def parse_scenario(data: Any, source: str) -> ScenarioConfig:
         ScenarioError: says where (``source`` and key) and what was expected.
     """
     if not isinstance(data, dict):
-        raise ScenarioError(f"{source}: expected a mapping with keys name, description, domains ..., found {type(data).__name__}")
+        raise ScenarioError(
+            f"{source}: expected a mapping with keys name, description, domains ..., found {type(data).__name__}"
+        )
     try:
         return ScenarioConfig.model_validate(data)
     except ValidationError as error:

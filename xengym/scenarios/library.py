@@ -37,7 +37,9 @@ def load_scenario(scenario: str | Path | ScenarioConfig) -> ScenarioConfig:
         path = NAMED_SCENARIOS_DIR / f"{scenario}.yaml"
         if str(scenario) not in scenario_names():
             names = ", ".join([*scenario_names(), RANDOM])
-            raise ScenarioError(f"unknown scenario {str(scenario)!r}; expected a path to a .yaml file or one of {names}")
+            raise ScenarioError(
+                f"unknown scenario {str(scenario)!r}; expected a path to a .yaml file or one of {names}"
+            )
     if not path.is_file():
         raise ScenarioError(f"{path}: no such scenario file")
     return _load_cached(path, path.stat().st_mtime_ns)

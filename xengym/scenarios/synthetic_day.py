@@ -206,9 +206,7 @@ def _noise_cvs(vm_mean_pct: NDArray[np.float64], rng: np.random.Generator) -> ND
 def _slow_factor(noise_cv: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return (num_vms, 288) float64 of mean 1: the drift. ``noise_cv`` is (num_vms,)."""
     num_vms = noise_cv.size
-    log_sd = np.minimum(_SLOW_TO_NOISE_MEAN * noise_cv * rng.exponential(1.0, num_vms), _SLOW_LOG_SD_MAX)[
-        :, np.newaxis
-    ]
+    log_sd = np.minimum(_SLOW_TO_NOISE_MEAN * noise_cv * rng.exponential(1.0, num_vms), _SLOW_LOG_SD_MAX)[:, np.newaxis]
     keep = np.exp(-SAMPLE_S / _SLOW_TIME_S)
     innovation = np.sqrt(1.0 - keep**2) * rng.standard_normal((num_vms, SAMPLES_PER_DAY))
     # Unit variance at every instant, the first included.

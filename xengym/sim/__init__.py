@@ -1,0 +1,1 @@
+"""Time: the event queue, the order of one instant, random streams, trace records."""

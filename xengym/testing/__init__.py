@@ -1,0 +1,1 @@
+"""Checks that users can run, too: conformance and speed."""

@@ -41,7 +41,8 @@ def build_scheduler(scenario: OracleScenario) -> CreditScheduler | None:
     family, _, version = scenario.implementation.partition("-")
     if family != "credit" or version not in ("3.0.3", "3.2", "4.5", "4.8"):
         return None
-    return CreditScheduler(version, idle_ticks=True, **scenario.options)
+    options: dict[str, Any] = dict(scenario.options)
+    return CreditScheduler(version, idle_ticks=True, **options)
 
 
 def _program(workload: Workload) -> ProgramSpec:
@@ -160,7 +161,9 @@ def _report(scenario: OracleScenario, host: Host, received: NDArray[np.int64]) -
     for domain in scenario.domains:
         first = number
         for vcpu in domain.vcpus:
-            vcpu_rows.append(_vcpu_row(domain.id, vcpu.id, vcpus[number], stories[number], received[-1, number], duration_ns))
+            vcpu_rows.append(
+                _vcpu_row(domain.id, vcpu.id, vcpus[number], stories[number], received[-1, number], duration_ns)
+            )
             number += 1
         total = received[:, first:number].sum(axis=1)
         domain_rows.append(

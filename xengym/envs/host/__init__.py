@@ -1,0 +1,1 @@
+"""`xengym/Host-v0`: tune the scheduler of one host."""

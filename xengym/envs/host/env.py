@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -45,35 +45,36 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
     Domains have service levels (response-time targets, agreed CPU) and conflicting needs.
 
     ## Action Space
-    `action="box"` (default): `Box(-1, 1, (max_domains * 2,), float32)`. For domain slot d, entry 2d is its weight and 2d+1
-    its cap. Weight: log scale, -1 is 1, 0 is 256, 1 is 65535. Cap: [-1, 0) is 1..100 % of the domain's vCPUs, [0, 1] is no
-    cap. The zero vector is default Credit. Entries outside [-1, 1] are clipped; a domain whose entries are not numbers
-    keeps its parameters and counts in `info["refused"]`. Entries of absent domains have no effect.
+    `action="box"` (default): `Box(-1, 1, (max_domains * 2,), float32)`. For domain slot d, entry 2d is its weight and
+    2d+1 its cap. Weight: log scale, -1 is 1, 0 is 256, 1 is 65535. Cap: [-1, 0) is 1..100 % of the domain's vCPUs,
+    [0, 1] is no cap. The zero vector is default Credit. Entries outside [-1, 1] are clipped; a domain whose entries are
+    not numbers keeps its parameters and counts in `info["refused"]`. Entries of absent domains have no effect.
 
-    `action="steps"`: `MultiDiscrete([3] * (max_domains * 2))`: 0 lowers, 1 keeps, 2 raises; weights halve or double, caps move
-    by 10 % of the domain's vCPUs. `action_masks()` tells which steps would change something.
+    `action="steps"`: `MultiDiscrete([3] * (max_domains * 2))`: 0 lowers, 1 keeps, 2 raises; weights halve or double,
+    caps move by 10 % of the domain's vCPUs. `action_masks()` tells which steps would change something.
 
     ## Observation Space
-    `Box(0, 1, (max_domains * 11 + 4,), float32)`: for each domain slot present, cpu, steal, blocked, wake_latency, demand,
-    attainment, backlog, agreed, weight, cap; then for the host utilisation, switches, domains, agreed. All refer to
-    the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
+    `Box(0, 1, (max_domains * 11 + 4,), float32)`: for each domain slot present, cpu, steal, blocked, wake_latency,
+    demand, attainment, backlog, agreed, weight, cap; then for the host utilisation, switches, domains, agreed. All
+    refer to the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
     `info["domain_mask"]` says which are present.
 
     ## Starting State
-    The scenario's domains with its parameters, after a warm-up (`control.warmup_ms`). With `scenario="random"` each episode
-    is another random host. Episodes of `split="train"` and `split="test"` never coincide.
+    The scenario's domains with its parameters, after a warm-up (`control.warmup_ms`). With `scenario="random"` each
+    episode is another random host. Episodes of `split="train"` and `split="test"` never coincide.
 
     ## Reward
-    Weighted sum of named terms of the interval, with the scenario's weights: `sla` (mean attainment of service levels),
-    `isolation` (minus the shortfall against agreed CPU), `work` (useful CPU), `switching` (minus time lost to switches).
+    Weighted sum of named terms of the interval, with the scenario's weights: `sla` (mean attainment of service
+    levels), `isolation` (minus the shortfall against agreed CPU), `work` (useful CPU), `switching` (minus time lost
+    to switches).
 
     ## Episode End
     Truncated after `control.episode_s` of simulated time; never terminated.
 
     ## Information
     `sla`, `isolation`, `work`, `switching`: the terms before weighting; `refused`: domains whose action was refused;
-    `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of the episode, warm-up included;
-    from `reset` also `scenario` and `episode_seed`.
+    `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of the episode, warm-up
+    included; from `reset` also `scenario` and `episode_seed`.
 
     ## Arguments
     - `scenario`: a name (`xengym scenarios` lists them), a YAML file, a `ScenarioConfig`, or `"random"`.
@@ -89,7 +90,7 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
     - v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
 
     def __init__(
         self,
@@ -103,7 +104,9 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         if action not in ("box", "steps"):
             raise ValueError(f"action must be 'box' or 'steps', found {action!r}")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']} or None, found {render_mode!r}")
+            raise ValueError(
+                f"render_mode must be one of {self.metadata['render_modes']} or None, found {render_mode!r}"
+            )
         self.render_mode = render_mode
         self._data = Path(data) if data is not None else None
         self._is_discrete = action == "steps"
@@ -135,20 +138,23 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         options = options or {}
         unknown = set(options) - set(_RESET_OPTIONS)
         if unknown:
-            raise ValueError(f"reset: unknown option {', '.join(sorted(unknown))}; expected {' or '.join(_RESET_OPTIONS)}")
+            raise ValueError(
+                f"reset: unknown option {', '.join(sorted(unknown))}; expected {' or '.join(_RESET_OPTIONS)}"
+            )
         if "episode_seed" in options:
             episode = self.episodes.episode(options["episode_seed"])
         else:
             episode = self.episodes.draw(self.np_random)
         self._begin(episode, options.get("params") or {})
-        info = self._info((0.0,) * len(TERM_NAMES), 0)
+        info: dict[str, Any] = dict.fromkeys(TERM_NAMES, 0.0)
+        info["refused"] = 0
+        info["domain_mask"] = self.stepper.monitor.domain_records["is_present"] != 0
+        info["time_s"] = self.host.now_ns * 1e-9
         info["scenario"] = episode.config.name
         info["episode_seed"] = episode.seed
         return self.stepper.observe(), info
 
-    def step(
-        self, action: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Set the parameters and let one control interval pass.
 
         Raises:
@@ -157,11 +163,11 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         action = np.ascontiguousarray(action, dtype=self._action_dtype)
         if action.shape != self._action_shape:
             raise ValueError(f"action: expected shape {self._action_shape}, found {action.shape}")
-        obs, reward, terms, refused = self.stepper.step(action)
-        truncated = self.stepper.num_steps >= self.stepper.episode_steps
+        obs, reward, truncated, terms, refused, present, time_s = self.stepper.step(action)
         if self._frame is not None:
             self._frame.observe(self.stepper.host, self.stepper.monitor)
-        return obs, reward, False, truncated, self._info(terms, refused)
+        info = dict(zip(TERM_NAMES, terms, strict=True), refused=refused, domain_mask=present, time_s=time_s)
+        return obs, reward, False, truncated, info
 
     def render(self) -> Any:
         """The last interval as text or picture, by ``render_mode``; None without one."""
@@ -195,7 +201,7 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
             self.episode,
             (monitor.host_record.copy(), monitor.domain_records.copy()),
             self.stepper.num_steps,
-            None if rng is None else rng.bit_generator.state,
+            None if rng is None else dict(rng.bit_generator.state),
         )
 
     def restore(self, snapshot: HostEnvSnapshot) -> None:
@@ -246,7 +252,7 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         self._override(params)
         self._set_episode_length()
         self.stepper.num_steps = 0
-        self.host.run_until(ms_to_ns(config.control.warmup_ms))
+        self.host.run_until(ms_to_ns(config.control.warmup_ms), inclusive=True)
         self.stepper.monitor.restart()
         if self.render_mode == "rgb_array":
             self._frame = ScheduleFrame(self.host)
@@ -262,10 +268,3 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
     def _set_episode_length(self) -> None:
         control = self.episode.config.control
         self.stepper.episode_steps = max(1, s_to_ns(control.episode_s) // ms_to_ns(control.interval_ms))
-
-    def _info(self, terms: tuple[float, ...], refused: int) -> dict[str, Any]:
-        info: dict[str, Any] = dict(zip(TERM_NAMES, terms, strict=True))
-        info["refused"] = refused
-        info["domain_mask"] = self.stepper.monitor.domain_records["is_present"].astype(bool)
-        info["time_s"] = self.host.now_ns * 1e-9
-        return info

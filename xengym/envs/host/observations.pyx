@@ -21,7 +21,7 @@ DOMAIN_FEATURES = (
     ("steal", "time runnable but not running, as a fraction of its vCPUs' time"),
     ("blocked", "time blocked, as a fraction of its vCPUs' time"),
     ("wake_latency", "mean delay from wake-up to dispatch, x / (x + 1 ms)"),
-    ("demand", "CPU got and waited for, as a fraction of the host"),
+    ("demand", "CPU got, waited for, and kept from it by its cap, as a fraction of the host"),
     ("attainment", "service level attained"),
     ("backlog", "jobs waiting or under way, x / (x + 8)"),
     ("agreed", "CPU agreed on, as a fraction of the host"),
@@ -90,7 +90,7 @@ cdef class ObservationEncoder:
             out[2] = unit(record.delta.steal_ns / vcpus_ns)
             out[3] = unit(record.delta.blocked_ns / vcpus_ns)
             out[4] = unit(latency_ns / (latency_ns + LATENCY_SCALE_NS))
-            out[5] = unit((record.delta.cpu_ns + record.delta.steal_ns) / host_ns)
+            out[5] = unit((record.delta.cpu_ns + record.delta.steal_ns + record.delta.held_ns) / host_ns)
             out[6] = unit(record.attainment)
             out[7] = unit(record.backlog / (record.backlog + BACKLOG_SCALE))
             out[8] = unit(record.agreed_pcpus / m.num_pcpus)

@@ -4,7 +4,6 @@ A batch steps its hosts on a pool of threads with the interpreter released. Host
 depend on the number of threads.
 """
 from cpython.ref cimport PyObject
-from cython.parallel cimport prange
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from xengym.envs.host.actions cimport ActionDecoder
@@ -12,6 +11,7 @@ from xengym.envs.host.observations cimport ObservationEncoder
 from xengym.envs.host.rewards cimport NUM_TERMS, RewardTerms
 from xengym.hypervisor.host cimport Host
 from xengym.monitor.interval cimport IntervalMonitor
+from xengym.sim.worker_pool cimport WorkerPool, pool_create, pool_destroy, pool_run
 
 import numpy as np
 
@@ -65,13 +65,17 @@ cdef class Stepper:
             action: contiguous, ``float32`` (numbers) or ``int64`` (steps), of shape ``(actions.size,)``; not checked.
 
         Returns:
-            ``(obs, reward, terms, refused)``; terms is a tuple in the order of ``REWARD_TERMS``.
+            ``(obs, reward, truncated, terms, refused, present, time_s)``: obs ``float32`` of shape ``(size,)``, terms a
+            tuple in the order of ``REWARD_TERMS``, present ``bool`` by domain.
         """
+        cdef int num_domains = self.actions.num_domains
         obs = np.empty(self.observations.size, dtype=np.float32)
-        cdef float[::1] out = obs
+        present = np.empty(num_domains, dtype=bool)
+        cdef float[::1] obs_out = obs
+        cdef unsigned char[::1] present_out = present.view(np.uint8)
         cdef double terms[4]
         cdef double reward
-        cdef int refused
+        cdef int refused, d
         cdef const float[::1] numbers
         cdef const int64_t[::1] steps
         cdef const void* given
@@ -82,8 +86,43 @@ cdef class Stepper:
             numbers = action
             given = &numbers[0]
         with nogil:
-            refused = self.advance(given, &out[0], terms, &reward)
-        return obs, reward, (terms[0], terms[1], terms[2], terms[3]), refused
+            refused = self.advance(given, &obs_out[0], terms, &reward)
+        for d in range(num_domains):
+            present_out[d] = self.monitor.domain[d].is_present != 0
+        return (
+            obs, reward, self.num_steps >= self.episode_steps, (terms[0], terms[1], terms[2], terms[3]), refused, present,
+            self.host.m.clock.now_ns * 1e-9,
+        )
+
+
+# One call of a batch: where each host's part of the results goes.
+cdef struct BatchJob:
+    PyObject** steppers
+    const char* actions
+    Py_ssize_t action_stride
+    float* obs
+    double* reward
+    double* terms
+    double* time_s
+    int* refused
+    unsigned char* truncated
+    unsigned char* present
+    int num_features
+    int num_domains
+
+
+cdef void step_one(void* argument, int i) noexcept nogil:
+    cdef BatchJob* job = <BatchJob*>argument
+    cdef PyObject* stepper = job.steppers[i]
+    cdef int d
+    job.refused[i] = (<Stepper>stepper).advance(
+        job.actions + i * job.action_stride, job.obs + <Py_ssize_t>i * job.num_features, job.terms + i * NUM_TERMS,
+        job.reward + i
+    )
+    job.truncated[i] = (<Stepper>stepper).num_steps >= (<Stepper>stepper).episode_steps
+    job.time_s[i] = (<Stepper>stepper).host.m.clock.now_ns * 1e-9
+    for d in range(job.num_domains):
+        job.present[i * job.num_domains + d] = (<Stepper>stepper).monitor.domain[d].is_present != 0
 
 
 cdef class BatchStepper:
@@ -91,31 +130,39 @@ cdef class BatchStepper:
 
     Args:
         steppers: alike in shape; the batch keeps references.
-        num_threads: threads to use, at least 1.
+        num_threads: threads to use, the caller's included, at least 1.
     """
 
     cdef list steppers
-    cdef PyObject** table
+    cdef BatchJob job
+    cdef WorkerPool* pool
     cdef readonly int num_threads
     cdef readonly int num_envs
 
     def __init__(self, steppers, int num_threads):
+        cdef Stepper first = steppers[0]
         self.steppers = list(steppers)
         self.num_envs = len(self.steppers)
         self.num_threads = max(1, min(num_threads, self.num_envs))
-        self.table = <PyObject**>malloc(self.num_envs * sizeof(PyObject*))
-        if self.table == NULL:
+        self.job.num_features = first.observations.size
+        self.job.num_domains = first.actions.num_domains
+        self.job.steppers = <PyObject**>malloc(self.num_envs * sizeof(PyObject*))
+        if self.job.steppers == NULL:
             raise MemoryError("batch")
         for i, stepper in enumerate(self.steppers):
-            self.table[i] = <PyObject*>(<Stepper?>stepper)
+            self.job.steppers[i] = <PyObject*>(<Stepper?>stepper)
+        self.pool = pool_create(step_one, &self.job, self.num_envs, self.num_threads)
+        if self.pool == NULL:
+            raise MemoryError("thread pool")
 
     def __dealloc__(self):
-        free(self.table)
+        pool_destroy(self.pool)
+        free(self.job.steppers)
 
     def replace(self, int index, Stepper stepper):
         """Put another host in a place of the batch, for its next episode."""
         self.steppers[index] = stepper
-        self.table[index] = <PyObject*>stepper
+        self.job.steppers[index] = <PyObject*>stepper
 
     def step(self, actions):
         """Advance every host by one interval.
@@ -124,18 +171,19 @@ cdef class BatchStepper:
             actions: contiguous, ``float32`` or ``int64`` by kind, of shape ``(num_envs, actions.size)``; not checked.
 
         Returns:
-            ``(obs, reward, truncated, terms, refused, present, time_s)``: new arrays, first axis ``num_envs``; obs ``float32``
-            of shape ``(num_envs, observations.size)``, terms in the order of ``REWARD_TERMS``, present ``bool`` by domain.
+            ``(obs, reward, truncated, terms, refused, present, time_s)``: new arrays, first axis ``num_envs``; obs
+            ``float32`` of shape ``(num_envs, observations.size)``, terms in the order of ``REWARD_TERMS``, present
+            ``bool`` by domain.
         """
         cdef Stepper first = self.steppers[0]
+        cdef BatchJob* job = &self.job
         cdef int n = self.num_envs
-        cdef int num_domains = first.actions.num_domains
-        obs = np.empty((n, first.observations.size), dtype=np.float32)
+        obs = np.empty((n, job.num_features), dtype=np.float32)
         reward = np.empty(n)
         truncated = np.empty(n, dtype=bool)
         terms = np.empty((n, NUM_TERMS))
         refused = np.empty(n, dtype=np.int32)
-        present = np.empty((n, num_domains), dtype=bool)
+        present = np.empty((n, job.num_domains), dtype=bool)
         time_s = np.empty(n)
         cdef float[:, ::1] obs_out = obs
         cdef double[::1] reward_out = reward
@@ -146,24 +194,21 @@ cdef class BatchStepper:
         cdef double[::1] time_out = time_s
         cdef const float[:, ::1] numbers
         cdef const int64_t[:, ::1] steps
-        cdef const char* base
-        cdef Py_ssize_t stride
-        cdef int i, d
         if first.actions.is_discrete:
             steps = actions
-            base = <const char*>&steps[0, 0]
-            stride = steps.shape[1] * sizeof(int64_t)
+            job.actions = <const char*>&steps[0, 0]
+            job.action_stride = steps.shape[1] * sizeof(int64_t)
         else:
             numbers = actions
-            base = <const char*>&numbers[0, 0]
-            stride = numbers.shape[1] * sizeof(float)
-        for i in prange(n, nogil=True, schedule="dynamic", chunksize=1 + n // (8 * self.num_threads),
-                        num_threads=self.num_threads):
-            refused_out[i] = (<Stepper>self.table[i]).advance(
-                base + i * stride, &obs_out[i, 0], &terms_out[i, 0], &reward_out[i]
-            )
-            truncated_out[i] = (<Stepper>self.table[i]).num_steps >= (<Stepper>self.table[i]).episode_steps
-            time_out[i] = (<Stepper>self.table[i]).host.m.clock.now_ns * 1e-9
-            for d in range(num_domains):
-                present_out[i, d] = (<Stepper>self.table[i]).monitor.domain[d].is_present != 0
+            job.actions = <const char*>&numbers[0, 0]
+            job.action_stride = numbers.shape[1] * sizeof(float)
+        job.obs = &obs_out[0, 0]
+        job.reward = &reward_out[0]
+        job.terms = &terms_out[0, 0]
+        job.time_s = &time_out[0]
+        job.refused = &refused_out[0]
+        job.truncated = &truncated_out[0]
+        job.present = &present_out[0, 0]
+        with nogil:
+            pool_run(self.pool)
         return obs, reward, truncated, terms, refused, present, time_s

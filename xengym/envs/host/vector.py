@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -20,9 +20,10 @@ from xengym.scenarios.config import ScenarioConfig
 class HostVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]]):
     """N hosts stepped by one call, bit-identical to N single environments, whatever the number of threads.
 
-    Sub-environment i of ``reset(seed=s)`` is seeded with ``s + i``, as in Gymnasium's own vector environments; pass a list
-    for other seeds. An episode that ends is followed by the next one in the same step (``AutoresetMode.SAME_STEP``):
-    the observation returned is the new episode's first, the old one's last is in ``info["final_obs"]``.
+    Sub-environment i of ``reset(seed=s)`` is seeded with ``s + i``, as in Gymnasium's own vector environments; pass a
+    list for other seeds. An episode that ends is followed by the next one in the same step
+    (``AutoresetMode.SAME_STEP``): the observation returned is the new episode's first, the old one's last is in
+    ``info["final_obs"]``.
 
     Args:
         num_envs: number of hosts.
@@ -31,7 +32,7 @@ class HostVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDAr
         render_mode: not supported; render a single environment.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""Scheduling policies, one file each; `api.pxd` is the boundary, read it first."""

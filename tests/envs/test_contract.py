@@ -1,0 +1,204 @@
+"""Every registered id keeps Gymnasium's contract and ours: determinism, snapshots, pickling, batch equals single."""
+
+import pickle
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import xengym  # noqa: F401  (registers the ids)
+
+IDS = [env_id for env_id in gym.registry if env_id.startswith("xengym/")]
+VARIANTS = [{}, {"scenario": "random"}, {"action": "steps"}, {"scenario": "random", "action": "steps", "split": "test"}]
+
+
+def same(a, b):
+    """Equal to the last bit, through dicts, tuples and arrays."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and a == b
+
+
+def rollout(env, actions):
+    return [env.step(action) for action in actions]
+
+
+def some_actions(env, num, seed=0):
+    env.action_space.seed(seed)
+    return [env.action_space.sample() for _ in range(num)]
+
+
+@pytest.fixture(params=IDS)
+def env_id(request):
+    return request.param
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def env(env_id, request):
+    return gym.make(env_id, **request.param).unwrapped
+
+
+def test_ids_are_registered_on_import():
+    assert IDS == ["xengym/Host-v0"]
+
+
+def test_gymnasium_checker_has_no_complaint(env):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env, skip_render_check=True)
+
+
+@pytest.mark.parametrize("render_mode", ["ansi", "rgb_array"])
+def test_gymnasium_checker_has_no_complaint_about_rendering(env_id, render_mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gym.make(env_id, render_mode=render_mode).unwrapped)
+
+
+@pytest.mark.train
+def test_stable_baselines_checker_has_no_complaint(env):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="needs the [agents] extra")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checker.check_env(env)
+
+
+def test_two_copies_with_one_seed_agree_byte_for_byte_over_a_whole_episode(env_id, env):
+    other = gym.make(env_id, **env_kwargs(env)).unwrapped
+    assert same(env.reset(seed=11), other.reset(seed=11))
+    truncated = False
+    actions = iter(some_actions(env, 1000))
+    steps = 0
+    while not truncated:
+        action = next(actions)
+        ours, theirs = env.step(action), other.step(action)
+        assert same(ours, theirs)
+        truncated = ours[3]
+        steps += 1
+    assert steps == 200
+    assert env.host.digest() == other.host.digest()
+
+
+def env_kwargs(env):
+    scenario = "random" if env.episodes.fixed is None else env.episodes.fixed
+    split = "train" if env.episodes.range[0] == 0 else "test"
+    return {"scenario": scenario, "split": split, "action": "steps" if env._is_discrete else "box"}
+
+
+def test_reset_without_a_seed_goes_on_and_does_not_repeat(env):
+    env.reset(seed=5)
+    seeds = [env.reset()[1]["episode_seed"] for _ in range(5)]
+    assert len(set(seeds)) == 5
+    env.reset(seed=5)
+    assert [env.reset()[1]["episode_seed"] for _ in range(5)] == seeds
+
+
+def test_observations_stay_inside_the_space_and_are_finite(env):
+    env.reset(seed=3)
+    for obs, reward, terminated, *_ in rollout(env, some_actions(env, 150, seed=3)):
+        assert env.observation_space.contains(obs)
+        assert np.isfinite(reward)
+        assert not terminated
+
+
+def test_a_restored_snapshot_continues_identically_into_the_next_episode(env):
+    env.reset(seed=7)
+    actions = some_actions(env, 120)
+    rollout(env, actions[:30])
+    snapshot = env.snapshot()
+    first = rollout(env, actions[30:]), env.reset(), rollout(env, actions[:20])
+    env.restore(snapshot)
+    assert same(first, (rollout(env, actions[30:]), env.reset(), rollout(env, actions[:20])))
+
+
+def test_a_snapshot_survives_pickling_and_another_copy_of_the_environment(env_id, env):
+    env.reset(seed=8)
+    actions = some_actions(env, 60)
+    rollout(env, actions[:20])
+    snapshot = pickle.loads(pickle.dumps(env.snapshot()))
+    other = gym.make(env_id, **env_kwargs(env)).unwrapped
+    other.reset(seed=1)
+    other.restore(snapshot)
+    assert same(rollout(env, actions[20:]), rollout(other, actions[20:]))
+
+
+def test_a_pickled_environment_continues_identically(env):
+    env.reset(seed=9)
+    actions = some_actions(env, 60)
+    rollout(env, actions[:20])
+    copy = pickle.loads(pickle.dumps(env))
+    assert same(rollout(env, actions[20:]), rollout(copy, actions[20:]))
+    assert same(env.reset(), copy.reset())
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_the_batch_equals_single_environments_to_the_last_bit(env_id, num_threads):
+    num_envs, num_steps = 5, 230  # beyond the end of an episode
+    kwargs = {"scenario": "random"}
+    batch = gym.make_vec(
+        env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", num_threads=num_threads, **kwargs
+    )
+    singles = [gym.make(env_id, **kwargs).unwrapped for _ in range(num_envs)]
+    obs, _ = batch.reset(seed=40)
+    for i, single in enumerate(singles):
+        assert obs[i].tobytes() == single.reset(seed=40 + i)[0].tobytes()
+    batch.action_space.seed(2)
+    for _ in range(num_steps):
+        actions = batch.action_space.sample()
+        obs, rewards, terminated, truncated, infos = batch.step(actions)
+        assert not terminated.any()
+        for i, single in enumerate(singles):
+            single_obs, reward, _, single_truncated, info = single.step(actions[i])
+            assert reward == rewards[i]
+            assert single_truncated == truncated[i]
+            if single_truncated:
+                assert infos["final_obs"][i].tobytes() == single_obs.tobytes()
+                assert infos["final_info"]["sla"][i] == info["sla"]
+                single_obs, info = single.reset()
+                assert infos["episode_seed"][i] == info["episode_seed"]
+            assert obs[i].tobytes() == single_obs.tobytes()
+            assert infos["sla"][i] == info["sla"]
+            assert infos["time_s"][i] == info["time_s"]
+            assert np.array_equal(infos["domain_mask"][i], info["domain_mask"])
+
+
+def test_a_batch_snapshot_continues_identically(env_id):
+    batch = gym.make_vec(env_id, num_envs=3, vectorization_mode="vector_entry_point", scenario="random")
+    batch.reset(seed=1)
+    batch.action_space.seed(1)
+    actions = [batch.action_space.sample() for _ in range(60)]
+    for action in actions[:20]:
+        batch.step(action)
+    snapshot = pickle.loads(pickle.dumps(batch.unwrapped.snapshot()))
+    first = [batch.step(action)[:4] for action in actions[20:]]
+    batch.unwrapped.restore(snapshot)
+    assert same(first, [batch.step(action)[:4] for action in actions[20:]])
+
+
+def test_a_batch_can_reset_some_of_its_hosts(env_id):
+    batch = gym.make_vec(env_id, num_envs=3, vectorization_mode="vector_entry_point")
+    batch.reset(seed=1)
+    for _ in range(5):
+        batch.step(batch.action_space.sample())
+    before = [env.host.now_ns for env in batch.unwrapped.envs]
+    batch.reset(options={"reset_mask": np.array([False, True, False])})
+    after = [env.host.now_ns for env in batch.unwrapped.envs]
+    assert [a < b for a, b in zip(after, before, strict=True)] == [False, True, False]
+
+
+def test_gymnasiums_own_vector_environment_agrees_with_the_batch(env_id):
+    batch = gym.make_vec(env_id, num_envs=2, vectorization_mode="vector_entry_point")
+    sync = gym.make_vec(env_id, num_envs=2, vectorization_mode="sync")
+    assert batch.reset(seed=6)[0].tobytes() == sync.reset(seed=6)[0].tobytes()
+    batch.action_space.seed(0)
+    for _ in range(20):
+        actions = batch.action_space.sample()
+        ours, theirs = batch.step(actions), sync.step(actions)
+        assert ours[0].tobytes() == theirs[0].tobytes()
+        assert ours[1].tobytes() == theirs[1].tobytes()

@@ -1,0 +1,1 @@
+"""Policies to hold an agent against, and the comparison itself."""

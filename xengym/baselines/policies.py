@@ -1,0 +1,164 @@
+"""Baseline policies of `xengym/Host-v0`: what an agent has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xengym.envs.host.env import HostEnv
+from xengym.scenarios.config import ScenarioConfig
+from xengym.scenarios.episodes import SEED_RANGES
+
+
+class Policy(Protocol):
+    """Something that chooses actions; a trained agent is wrapped as one, too."""
+
+    name: str
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """An episode has been reset in ``env``."""
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The box action for an observation."""
+
+
+class DefaultCredit:
+    """Credit as it comes: every weight 256, no caps, whatever the scenario's own parameters say."""
+
+    name = "credit default"
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """Note the size of an action."""
+        self._action = np.zeros(env.stepper.actions.size, dtype=np.float32)
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The zero vector, which is default Credit."""
+        return self._action
+
+
+class StaticAction:
+    """One fixed action: static parameters.
+
+    Args:
+        action: box action, shape ``(size,)``.
+        name: for tables.
+    """
+
+    def __init__(self, action: NDArray[np.float32], name: str = "credit static") -> None:
+        self.name = name
+        self.action = np.asarray(action, dtype=np.float32)
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """Nothing to prepare."""
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The fixed action."""
+        return self.action
+
+
+class RoundRobinCaps:
+    """Takes turns: one domain after another runs uncapped for a while, the others are held to a cap.
+
+    Args:
+        cap_frac: cap of those whose turn it is not, as a fraction of their vCPUs.
+        turn_steps: control intervals of one turn.
+    """
+
+    name = "round-robin caps"
+
+    def __init__(self, cap_frac: float = 0.5, turn_steps: int = 10) -> None:
+        self.cap_frac = cap_frac
+        self.turn_steps = turn_steps
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """Note which domains are there."""
+        self._num_tunables = env.stepper.actions.num_tunables
+        self._size = env.stepper.actions.size
+        self._slots = np.flatnonzero(env.host.sections["domain"]["in_use"])
+        self._step = 0
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cap every domain but the one whose turn it is."""
+        action = np.zeros(self._size, dtype=np.float32)
+        favoured = self._slots[self._step // self.turn_steps % len(self._slots)]
+        for slot in self._slots:
+            if slot != favoured:
+                action[slot * self._num_tunables + 1] = self.cap_frac - 1.0
+        self._step += 1
+        return action
+
+
+class RandomActions:
+    """Uniform random actions."""
+
+    name = "random"
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """Start a stream of its own for each episode."""
+        self._size = env.stepper.actions.size
+        self._rng = np.random.default_rng([seed, 0xAC7])
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A random vector."""
+        return self._rng.uniform(-1.0, 1.0, self._size).astype(np.float32)
+
+
+def tune_static(
+    scenario: str | Path | ScenarioConfig,
+    *,
+    data: Path | None = None,
+    num_seeds: int = 4,
+    budget: int = 200,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> StaticAction:
+    """Search for the best static parameters on training episodes: a cross-entropy search in the action box.
+
+    Args:
+        scenario: as for the environment.
+        data: folder with PlanetLab days, or None.
+        num_seeds: training episodes each candidate is judged on.
+        budget: candidates to try.
+        seed: of the search.
+        progress: called with (candidates tried, budget).
+
+    Returns:
+        A policy that always sets the parameters found.
+    """
+    env = HostEnv(scenario, split="train", data=data)
+    size = env.stepper.actions.size
+    rng = np.random.default_rng([seed, 0x57A])
+    episodes = [int(x) for x in rng.integers(*SEED_RANGES["train"], size=num_seeds)]
+    population = 20
+    mean, spread = np.zeros(size), np.full(size, 0.35)
+    best, best_reward = np.zeros(size, dtype=np.float32), -np.inf
+    tried = 0
+    while tried < budget:
+        candidates = np.clip(rng.normal(mean, spread, (population, size)), -1, 1).astype(np.float32)
+        if tried == 0:
+            candidates[0] = 0.0
+        rewards = np.array([_static_reward(env, candidate, episodes) for candidate in candidates])
+        order = np.argsort(-rewards)
+        elite = candidates[order[: population // 4]].astype(np.float64)
+        mean, spread = elite.mean(axis=0), 0.7 * spread + 0.3 * (elite.std(axis=0) + 0.02)
+        if rewards[order[0]] > best_reward:
+            best, best_reward = candidates[order[0]], float(rewards[order[0]])
+        tried += population
+        if progress is not None:
+            progress(min(tried, budget), budget)
+    return StaticAction(best, "credit tuned")
+
+
+def _static_reward(env: HostEnv, action: NDArray[np.float32], episodes: list[int]) -> float:
+    total = 0.0
+    for episode in episodes:
+        env.reset(options={"episode_seed": episode})
+        truncated = False
+        while not truncated:
+            _, reward, _, truncated, _ = env.step(action)
+            total += reward
+    return total

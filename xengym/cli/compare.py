@@ -1,0 +1,62 @@
+"""`xengym compare`: baseline policies over the same held-out episodes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
+from xengym.baselines.policies import DefaultCredit, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.cli.progress import progress_bar
+from xengym.envs.host.env import TERM_NAMES
+from xengym.scenarios.build import demand_source, needs_demand
+from xengym.scenarios.episodes import EpisodeSource
+
+
+def compare(
+    scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
+    episodes: Annotated[int, typer.Option(help="held-out episodes for each policy", min=2)] = 20,
+    budget: Annotated[int, typer.Option(help="candidates of the search for static parameters", min=20)] = 400,
+    seed: Annotated[int, typer.Option(help="of the choice of episodes and of the search", min=0)] = 0,
+    data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write one line an episode here")] = None,
+    picture: Annotated[Path | None, typer.Option(help="write a PNG here (needs matplotlib)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
+) -> None:
+    """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals."""
+    shape = EpisodeSource(scenario, "test", data).shape
+    seeds = held_out_seeds(episodes, seed=seed)
+    with progress_bar("searching static parameters", budget) as advance:
+        done = 0
+
+        def searched(tried: int, _: int) -> None:
+            nonlocal done
+            for _step in range(tried - done):
+                advance()
+            done = tried
+
+        tuned = tune_static(scenario, data=data, budget=budget, seed=seed, progress=searched)
+    policies: list[Policy] = [DefaultCredit(), tuned, RoundRobinCaps(), RandomActions()]
+    results = []
+    with progress_bar("comparing", len(policies) * episodes) as advance:
+        for policy in policies:
+            results += run_episodes(policy, scenario, seeds, data=data, progress=advance)
+    if csv is not None:
+        write_csv(results, csv)
+    if picture is not None:
+        plot(results, picture, title=f"{scenario}: median of {episodes} held-out episodes, 95 % interval")
+    demand = demand_source(data).description if needs_demand(shape) else None
+    if as_json:
+        summaries = {
+            name: [summary._asdict() for summary in summarise(results, name)] for name in ("reward", *TERM_NAMES)
+        }
+        print(
+            json.dumps({"scenario": scenario, "demand": demand, "episodes": episodes, "summaries": summaries}, indent=1)
+        )
+        return
+    print(f"{scenario}: the same {episodes} held-out episodes for each policy\n{comparison_table(results)}")
+    if demand:
+        print(f"demand: {demand}")

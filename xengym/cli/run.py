@@ -1,0 +1,165 @@
+"""`xengym run`: simulate a scenario and print what became of its domains."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from xengym.cli.progress import progress_bar
+from xengym.hypervisor.host import Host
+from xengym.machine.state import response_bin_floor_ns
+from xengym.render.text_table import text_table
+from xengym.scenarios.build import build_host, demand_source, needs_demand, populate
+from xengym.scenarios.episodes import EpisodeSource
+from xengym.sim.trace_kinds import TraceKind
+from xengym.units import s_to_ns
+
+_NUM_SLICES = 50
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
+    seconds: Annotated[float, typer.Option(help="simulated time", min=0.001, max=1e6)] = 10.0,
+    seed: Annotated[int, typer.Option(help="episode seed", min=0)] = 0,
+    data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
+    trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
+) -> None:
+    """Simulate SCENARIO under its own parameters and print a table of its domains."""
+    episode = EpisodeSource(scenario, "train", data).episode(seed)
+    host = build_host(episode.config)
+    populate(host, episode.config, seed=seed, data=data)
+    if trace is not None:
+        host.start_trace()
+    end_ns = s_to_ns(seconds)
+    with progress_bar("simulating", _NUM_SLICES) as advance:
+        for i in range(1, _NUM_SLICES + 1):
+            host.run_until(end_ns * i // _NUM_SLICES)
+            advance()
+    if trace is not None:
+        _write_trace(host, trace)
+    demand = demand_source(data).description if needs_demand(episode.config) else None
+    report = _report(host, episode.config.name, seed, demand)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print_table(report)
+
+
+def _report(host: Host, scenario: str, seed: int, demand: str | None) -> dict[str, Any]:
+    clock = host.sections["clock"][0]
+    elapsed_ns = max(1, host.now_ns)
+    rows = []
+    for slot, name in sorted(host.domain_names.items()):
+        domain = host.sections["domain"][slot]
+        first, count = int(domain["first_vcpu"]), int(domain["num_vcpus"])
+        vcpus = host.sections["vcpu"][first : first + count]
+        times = [host.runstate_ns(v) for v in range(first, first + count)]
+        wakes = int(vcpus["wake_latency_count"].sum())
+        done = int(domain["jobs_done"])
+        rows.append(
+            {
+                "name": name,
+                "id": int(domain["domid"]),
+                "vcpus": count,
+                "params": host.scheduler.domain_params(slot),
+                "cpu_pct": 100 * sum(t["running"] for t in times) / elapsed_ns,
+                "steal_pct": 100 * sum(t["runnable"] for t in times) / elapsed_ns,
+                "blocked_pct": 100 * sum(t["blocked"] for t in times) / elapsed_ns,
+                "wakes": int(vcpus["wakes"].sum()),
+                "wake_latency_mean_ms": float(vcpus["wake_latency_ns"].sum()) / wakes / 1e6 if wakes else None,
+                "wake_latency_max_ms": float(vcpus["wake_latency_max_ns"].max()) / 1e6 if wakes else None,
+                "migrations": int(vcpus["migrations"].sum()),
+                "jobs_done": done,
+                "jobs_dropped": int(domain["jobs_dropped"]),
+                "response_mean_ms": float(domain["response_ns"]) / done / 1e6 if done else None,
+                "response_p95_ms": _quantile_ms(domain["response_bins"], 0.95),
+                "in_time_pct": 100 * float(domain["jobs_in_time"]) / done if done else None,
+            }
+        )
+    idle_ns = sum(host.runstate_ns(len(host.sections["guest_kind"]) + p)["running"] for p in range(host.num_pcpus))
+    return {
+        "scenario": scenario,
+        "seed": seed,
+        "demand": demand,
+        "scheduler": f"{host.scheduler.name} {host.scheduler.version}",
+        "time_s": host.now_ns / 1e9,
+        "pcpus": host.num_pcpus,
+        "utilisation_pct": 100 * (1 - idle_ns / (elapsed_ns * host.num_pcpus)),
+        "events": int(clock["events"]),
+        "scheduler_passes": int(clock["passes"]),
+        "context_switches": int(clock["context_switches"]),
+        "domains": rows,
+    }
+
+
+def _quantile_ms(bins: Any, q: float) -> float | None:
+    """Upper edge of the histogram bin that holds the quantile: never too small, at most 25 % too large."""
+    total = int(bins.sum())
+    if total == 0:
+        return None
+    index = int(np.searchsorted(np.cumsum(bins), q * total))
+    return response_bin_floor_ns(index + 1) / 1e6
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{report['scenario']}, seed {report['seed']}: {report['time_s']:g} s on {report['pcpus']} pCPUs under "
+        f"{report['scheduler']}, {report['utilisation_pct']:.1f} % used",
+        markup=False,
+    )
+    columns = {
+        "cpu %": ("cpu_pct", 1),
+        "steal %": ("steal_pct", 1),
+        "wake ms": ("wake_latency_mean_ms", 2),
+        "jobs": ("jobs_done", 0),
+        "drops": ("jobs_dropped", 0),
+        "mean ms": ("response_mean_ms", 1),
+        "p95 ms": ("response_p95_ms", 1),
+        "in time": ("in_time_pct", 1),
+    }
+    names = list(dict.fromkeys(key for row in report["domains"] for key in row["params"]))
+    rows = [
+        [
+            row["name"],
+            str(row["vcpus"]),
+            *(str(row["params"].get(name, "-")) for name in names),
+            *(_number(row[key], digits) for key, digits in columns.values()),
+        ]
+        for row in report["domains"]
+    ]
+    print(text_table(["domain", "vcpus", *names, *columns], rows))
+    console.print(
+        f"{report['events']} events, {report['scheduler_passes']} scheduler passes, "
+        f"{report['context_switches']} context switches\n"
+        "cpu and steal in percent of one pCPU; wake: delay from wake-up to dispatch; p95 within 25 %; --json has more"
+    )
+    if report["demand"]:
+        console.print(f"demand: {report['demand']}", markup=False)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _write_trace(host: Host, path: Path) -> None:
+    records = host.trace_records()
+    names = {int(kind): kind.name.lower() for kind in TraceKind}
+    lines = ["at_ns,pcpu,kind,vcpu,other,value"]
+    lines += [
+        f"{r['at_ns']},{r['pcpu']},{names[int(r['kind'])]},{r['vcpu']},{r['other']},{r['value']}" for r in records
+    ]
+    text = "\n".join(lines) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

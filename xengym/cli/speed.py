@@ -1,0 +1,69 @@
+"""`xengym speed`: how fast, beside what others do on the same machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from xengym.cli.progress import progress_bar
+from xengym.render.text_table import text_table
+from xengym.testing.speed import SIMSO_PATH, measure_all, num_measurements
+
+
+def speed(
+    runs: Annotated[int, typer.Option(help="repetitions; figures are medians", min=1)] = 5,
+    wall_ms: Annotated[int, typer.Option(help="length of one measurement", min=5)] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
+) -> None:
+    """Measure the kernel, the environment and the batch, and others beside them in the same run."""
+    with progress_bar("measuring", num_measurements(runs)) as advance:
+        report = measure_all(runs=runs, wall_s=wall_ms / 1000, progress=advance)
+    if as_json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    wanted = report["wanted"]
+    simpy, simso = report["simpy_timeouts_per_s"], report["simso_decisions_per_s"]
+    rows: list[list[str]] = []
+    for load, kernel in report["kernel"].items():
+        events = kernel["events_per_s"]
+        passes = kernel["scheduler_passes_per_s"]
+        what = f"kernel, 4 pCPUs, 16 vCPUs, {load}"
+        rows.append([what, f"{events / 1e6:.1f} M events/s", *_beside("SimPy", simpy, events, "timeouts/s"),
+                     f">= {wanted['kernel_to_simpy']}"])  # fmt: skip
+        rows.append(["", f"{passes / 1e6:.1f} M passes/s", *_beside("SimSo", simso, events, "decisions/s"),
+                     f">= {wanted['kernel_to_simso']}"])  # fmt: skip
+    steps, cartpole = report["environment_steps_per_s"], report["cartpole_steps_per_s"]
+    goal = f">= {wanted['environment_to_cartpole']}"
+    beside = _beside("CartPole", cartpole, steps, "steps/s")
+    rows.append(["Host-v0, 4 pCPUs, 8 domains, 10 ms", f"{steps / 1e3:.0f} k steps/s", *beside, goal])
+    for row in report["batch_steps_per_s"]:
+        goal = f">= {wanted['threads_2_to_1']}" if row["num_envs"] >= 64 else ""
+        rows.append([f"batch of {row['num_envs']}, 2 threads", f"{row['threads_2'] / 1e3:.0f} k steps/s",
+                     *_beside("1 thread", row["threads_1"], row["threads_2"], "steps/s"), goal])  # fmt: skip
+    machines = report["scaling_events_per_s"]
+    for row in machines:
+        goal = f">= {wanted['largest_to_smallest_machine']}" if row is machines[-1] else ""
+        machine = f"{row['pcpus']} pCPUs, {row['vcpus']} vCPUs, mixed"
+        ratio = f"{row['events_per_s'] / machines[0]['events_per_s']:.2f}"
+        events = row["events_per_s"]
+        rows.append([machine, f"{events / 1e6:.1f} M events/s", f"{row['ns_per_event']:.0f} ns/event", ratio, goal])
+    rows.append(["snapshot and restore", f"{report['snapshot_restore_us']:.1f} us", "", "",
+                 f"<= {wanted['snapshot_restore_us']} us"])  # fmt: skip
+    print(f"medians of {report['runs']} runs")
+    print(text_table(["what", "measured", "beside", "ratio", "wanted"], rows, left=3))
+    if simpy is None:
+        print("SimPy is not installed here: pip install 'xengym[dev]'")
+    if simso is None:
+        print(f"SimSo is not installed here: pip install --no-deps --target {SIMSO_PATH} simso==0.8.5 SimPy==2.3.1")
+
+
+def _beside(name: str, rate: float | None, ours: float, unit: str) -> tuple[str, str]:
+    if rate is None:
+        return f"{name} not installed", "-"
+    return f"{name} {rate / 1e3:.0f} k {unit}", f"{ours / rate:.2f}"
