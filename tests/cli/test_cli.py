@@ -32,8 +32,7 @@ TWO_HOGS = {
         },
     ],
     "param_changes": [],
-    # The first starts at once, with BOOST; the other waits for the end of its 30 ms slice; then they alternate, until the
-    # accounting at 63 ms finds the one in debt and the slice end at 60 ms has already decided.
+    # The first starts at once, with BOOST; the other waits for the end of its 30 ms slice; then they alternate.
     "dispatch_trace_2s": [[0, 0, "d1v0"], [30_000_000, 0, "d2v0"], [60_000_000, 0, "d1v0"]],
 }
 

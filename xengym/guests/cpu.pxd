@@ -1,13 +1,13 @@
 """State of the closed-loop CPU programs (`cpu.pyx`)."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.hypervisor.core cimport GuestKind
 from xengym.sim.random cimport Distribution
 
 cdef struct PeriodicState:
     int64_t run_ns
     int64_t period_ns
     int64_t offset_ns
-    int64_t released_at_ns
+    int64_t released_at_ns   # of the job under way, or -1 while it waits; so in all kinds
 
 cdef struct ListState:
     int64_t first            # of the program in the pool of pairs

@@ -1,6 +1,6 @@
 """Guest programs in a closed loop: they ask for CPU time, and what they get decides when they ask again."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.hypervisor.core cimport GuestKind, HostCore
 from xengym.machine.state cimport FOREVER
 from xengym.sim.random cimport STREAM_GUEST, Distribution, draw_ns, stream_key
 
@@ -21,6 +21,9 @@ cdef class HogKind(GuestKind):
     cdef void started(self, int v, int64_t now_ns) noexcept nogil:
         self.host.set_work(v, FOREVER)
 
+    cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
+        self.host.set_work(v, FOREVER)
+
 
 cdef class PeriodicKind(GuestKind):
     """Programs that run so long, then block until the next multiple of their period."""
@@ -30,7 +33,7 @@ cdef class PeriodicKind(GuestKind):
     def sections(self, max_vcpus, max_domains):
         return [("periodic", np.asarray(<PeriodicState[:1]>&_periodic).dtype, max_vcpus)]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
         cdef PeriodicState[::1] state = views["periodic"]
         self.state = &state[0]
@@ -48,8 +51,12 @@ cdef class PeriodicKind(GuestKind):
     cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
         cdef PeriodicState* s = &self.state[v]
         cdef int64_t k = 0
+        if s.released_at_ns < 0:  # woken by a stray event: nothing to do
+            self.host.block(v)
+            return
         self.host.segment_done(v)
         self.host.job_done(self.m.vcpu[v].domain, v, now_ns - s.released_at_ns)
+        s.released_at_ns = -1
         if now_ns >= s.offset_ns:
             k = (now_ns - s.offset_ns) // s.period_ns + 1
         self.host.arm_guest_timer(v, s.offset_ns + k * s.period_ns)
@@ -68,7 +75,7 @@ cdef class ListKind(GuestKind):
     def sections(self, max_vcpus, max_domains):
         return [("list", np.asarray(<ListState[:1]>&_list).dtype, max_vcpus)]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
         cdef ListState[::1] state = views["list"]
         self.state = &state[0]
@@ -103,9 +110,14 @@ cdef class ListKind(GuestKind):
 
     cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
         cdef ListState* s = &self.state[v]
-        cdef int64_t block_ns = self.pairs[2 * (s.first + s.position) + 1]
+        cdef int64_t block_ns
+        if s.released_at_ns < 0:  # woken by a stray event: nothing to do
+            self.host.block(v)
+            return
+        block_ns = self.pairs[2 * (s.first + s.position) + 1]
         self.host.segment_done(v)
         self.host.job_done(self.m.vcpu[v].domain, v, now_ns - s.released_at_ns)
+        s.released_at_ns = -1
         s.position += 1
         if s.position == s.count:
             if not s.loops:
@@ -139,7 +151,7 @@ cdef class OnOffKind(GuestKind):
     def sections(self, max_vcpus, max_domains):
         return [("onoff", np.asarray(<OnOffState[:1]>&_onoff).dtype, max_vcpus)]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
         cdef OnOffState[::1] state = views["onoff"]
         self.state = &state[0]
@@ -164,9 +176,14 @@ cdef class OnOffKind(GuestKind):
 
     cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
         cdef OnOffState* s = &self.state[v]
-        cdef int64_t off_ns = draw_ns(&s.off, s.key, &s.counter)
+        cdef int64_t off_ns
+        if s.released_at_ns < 0:  # woken by a stray event: nothing to do
+            self.host.block(v)
+            return
+        off_ns = draw_ns(&s.off, s.key, &s.counter)
         self.host.segment_done(v)
         self.host.job_done(self.m.vcpu[v].domain, v, now_ns - s.released_at_ns)
+        s.released_at_ns = -1
         if off_ns > 0:
             self.host.arm_guest_timer(v, now_ns + off_ns)
             self.host.block(v)

@@ -1,6 +1,6 @@
 """State of the open-arrival programs (`server.pyx`)."""
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.hypervisor.core cimport GuestKind
 from xengym.sim.random cimport Distribution
 
 cdef struct Job:

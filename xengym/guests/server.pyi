@@ -1,4 +1,4 @@
-from xengym.hypervisor.host import GuestKind
+from xengym.hypervisor.core import GuestKind
 
 class QueueKind(GuestKind):
     queue_slots: int

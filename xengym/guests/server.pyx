@@ -5,7 +5,7 @@ would be bound to it; otherwise it queues, and the next vCPU that finishes takes
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from xengym.guests.cpu cimport set_distribution
-from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.hypervisor.core cimport GuestKind, HostCore
 from xengym.machine.state cimport NO_VCPU, PAUSE_BLOCKED, Domain, Vcpu
 from xengym.sim.random cimport (
     DIST_CONSTANT, DIST_LOGNORMAL, STREAM_ARRIVAL, STREAM_SERVICE, Distribution, draw_bits, draw_ns, stream_key,
@@ -44,7 +44,7 @@ cdef class QueueKind(GuestKind):
             (f"{self.name}_serving", np.dtype(np.int64), max_vcpus),
         ]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
         cdef JobQueue[::1] queue = views[f"{self.name}_queue"]
         cdef Job[::1] jobs = views[f"{self.name}_jobs"]
@@ -116,7 +116,7 @@ cdef class ServerKind(QueueKind):
             ("server", np.asarray(<ServerState[:1]>&_server).dtype, max_domains),
         ]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         QueueKind.bind(self, host, number, views)
         cdef ServerState[::1] state = views["server"]
         self.state = &state[0]
@@ -153,7 +153,7 @@ cdef class ReplayKind(QueueKind):
             ("replay", np.asarray(<ReplayState[:1]>&_replay).dtype, max_domains),
         ]
 
-    def bind(self, Host host, int number, views):
+    def bind(self, HostCore host, int number, views):
         QueueKind.bind(self, host, number, views)
         cdef ReplayState[::1] state = views["replay"]
         self.state = &state[0]

@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 
-from xengym.guests.programs import ProgramSpec
+from xengym.hypervisor.program import ProgramSpec
 from xengym.hypervisor.host import Host
 
 MAX_DOMID: int

@@ -3,7 +3,7 @@
 Only a privileged domain may call it; everything an agent does to a host goes through here or through the same checks.
 """
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.hypervisor.host cimport GuestKind, Host
+from xengym.hypervisor.host cimport Host
 from xengym.machine.mask cimport mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
 from xengym.machine.state cimport (
     MASK_WORDS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
@@ -115,10 +115,12 @@ cdef class Domctl:
         if len(programs) != num_vcpus:
             raise ValueError(f"{where}: {num_vcpus} vCPUs but {len(programs)} programs")
         kinds = {kind.name: kind for kind in host.guest_kinds}
+        starts = list(start_ns) if isinstance(start_ns, (list, tuple)) else [start_ns] * num_vcpus
+        if len(starts) != num_vcpus or (pcpus is not None and len(pcpus) != num_vcpus):
+            raise ValueError(f"{where}: start_ns and pcpus need one entry for each of {num_vcpus} vCPUs")
         for spec in programs:
             if spec.kind not in kinds:
                 raise ValueError(f"{where}: unknown program {spec.kind!r}; this host knows {', '.join(kinds)}")
-        starts = list(start_ns) if isinstance(start_ns, (list, tuple)) else [start_ns] * num_vcpus
         hard = self._mask(where, "hard_affinity", hard_affinity)
         soft = self._mask(where, "soft_affinity", soft_affinity)
         for given in pcpus or ():

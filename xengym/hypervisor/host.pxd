@@ -1,29 +1,7 @@
 """One machine: the hall where mechanisms and policies meet (`host.pyx`)."""
-from cpython.ref cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.machine.state cimport Machine
-from xengym.policies.schedulers.api cimport Hypervisor, Scheduler
+from xengym.hypervisor.core cimport HostCore
 
-cdef enum:
-    MAX_GUEST_KINDS = 16
-
-cdef class GuestKind:
-    """A type of program that vCPUs run; one object serves all vCPUs of a host that run it."""
-    cdef Host host
-    cdef Machine* m
-    cdef readonly int number
-
-    # The vCPU is brought up for the first time; give it work.
-    cdef void started(self, int v, int64_t now_ns) noexcept nogil
-    # The work it was given is done; give it more, block it, or let it yield.
-    cdef void completed(self, int v, int64_t now_ns) noexcept nogil
-    # Its own timer expired.
-    cdef void timer(self, int v, int64_t now_ns) noexcept nogil
-    # The timer of a domain whose vCPUs run this program expired.
-    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil
-
-cdef class Host(Hypervisor):
-    cdef Scheduler scheduler_policy
+cdef class Host(HostCore):
     cdef readonly object arena
     cdef readonly dict sections
     cdef readonly object topology
@@ -31,29 +9,3 @@ cdef class Host(Hypervisor):
     cdef readonly list guest_kinds
     cdef readonly dict domain_names
     cdef object _seed
-    cdef int32_t* guest_kind_of
-    cdef PyObject* kind_table[16]
-
-    # Services for guests and control.
-    cdef void set_work(self, int v, int64_t work_ns) noexcept nogil
-    cdef void block(self, int v) noexcept nogil
-    cdef void poll(self, int v, int64_t timeout_ns) noexcept nogil
-    cdef void yield_cpu(self, int v) noexcept nogil
-    cdef void deliver_event(self, int v) noexcept nogil
-    cdef void arm_guest_timer(self, int v, int64_t at_ns) noexcept nogil
-    cdef void arm_domain_timer(self, int d, int64_t at_ns) noexcept nogil
-    cdef void job_submitted(self, int d, int64_t work_ns) noexcept nogil
-    cdef void job_done(self, int d, int v, int64_t response_ns) noexcept nogil
-    cdef void segment_done(self, int v) noexcept nogil
-
-    # The core of the hypervisor.
-    cdef void run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
-    cdef void wake_vcpu(self, int v) noexcept nogil
-    cdef void sleep_vcpu(self, int v) noexcept nogil
-    cdef void bring_up(self, int v) noexcept nogil
-    cdef void start_migration(self, int v) noexcept nogil
-    cdef void finish_migration(self, int v) noexcept nogil
-    cdef void schedule(self, int p) noexcept nogil
-    cdef void serve_schedule(self) noexcept nogil
-    cdef void fire_completion(self, int p) noexcept nogil
-    cdef void fire_guest_timer(self, int v) noexcept nogil

@@ -4,20 +4,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xengym.guests.programs import ProgramSpec
+from xengym.hypervisor.core import GuestKind, HostCore
 from xengym.machine.costs import Costs
 from xengym.machine.state import Arena
 from xengym.machine.topology import Topology
-from xengym.policies.schedulers.api import Hypervisor, Scheduler
-
-class GuestKind:
-    name: str
-    number: int
-    def sections(self, max_vcpus: int, max_domains: int) -> list[tuple[str, Any, int]]: ...
-    def bind(self, host: Host, number: int, views: dict[str, Any]) -> None: ...
-    def configure(self, d: int, v: int, spec: ProgramSpec) -> None: ...
-    def programs(self) -> Any: ...
-    def set_programs(self, programs: Any) -> None: ...
+from xengym.policies.schedulers.api import Scheduler
 
 class Snapshot:
     block: NDArray[np.uint8]
@@ -28,7 +19,7 @@ class Snapshot:
         self, block: NDArray[np.uint8], programs: list[Any], domain_names: dict[int, str], seed: int
     ) -> None: ...
 
-class Host(Hypervisor):
+class Host(HostCore):
     arena: Arena
     sections: dict[str, NDArray[Any]]
     topology: Topology

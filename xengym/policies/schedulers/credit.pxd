@@ -1,105 +1,10 @@
-"""State of the Credit scheduler; its essay is in `credit.pyx`."""
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.machine.state cimport Machine
-from xengym.policies.schedulers.api cimport Decision, Hypervisor, Scheduler
+"""The Credit scheduler; its essay is in `credit.pyx`."""
+from libc.stdint cimport int32_t, int64_t
+from xengym.policies.schedulers.credit_accounting cimport CreditAccounting
 
-cdef enum:
-    PRI_BOOST = 0
-    PRI_UNDER = -1
-    PRI_OVER = -2
-    PRI_IDLE = -64
-    PRI_PARKED = -65
-
-cdef struct CreditPool:
-    int64_t tslice_ns
-    int64_t tick_period_ns
-    int64_t ratelimit_ns
-    int64_t migration_delay_ns
-    int64_t balance_ratelimit_ns
-    int64_t credits_per_tslice   # P: what one pCPU hands out per accounting period
-    int64_t pool_credit          # what all pCPUs hand out
-    int64_t weight               # sum of the active domains' effective weights
-    int64_t balance
-    uint64_t idle[4]             # pCPUs that run idle, as the scheduler believes
-    int32_t ticks_per_tslice
-    int32_t epoch                # accountings so far that may have left queues out of order
-    int32_t first_domain         # list of active domains
-    int32_t last_domain
-    int32_t tickle_one_idle
-    int32_t free_running_ticks
-
-cdef struct CreditPcpu:
-    int64_t last_balance_ns
-    int32_t head                 # run queue: everything that waits here; idle too when it does not run
-    int32_t tail
-    int32_t sorted_epoch
-    int32_t num_runnable         # runnable guests assigned here, the running one included
-    int32_t ticks
-    int32_t last_tickled         # rotation over idle pCPUs, of the pCPU that executes a wake-up
-    int32_t idle_bias
-    int32_t node_bias            # of the node that begins at this pCPU: where it was last stolen from
-
-cdef struct CreditVcpu:
-    int64_t start_ns             # charged up to here; while not running, relative to the next switch-in
-    int64_t residual
-    int64_t descheduled_at_ns
-    int64_t credit
-    int32_t priority
-    int32_t next                 # run queue neighbours
-    int32_t prev
-    int32_t is_queued
-    int32_t next_active          # neighbours in the domain's active list
-    int32_t prev_active
-    int32_t is_active
-    int32_t is_parked
-    int32_t is_yielding
-    int32_t just_moved           # the next wake-up ends a migration
-    
-cdef struct CreditDomain:
-    int32_t weight
-    int32_t cap_pct
-    int32_t num_active
-    int32_t first_active
-    int32_t last_active
-    int32_t next                 # neighbours in the list of active domains
-    int32_t prev
-    int32_t is_active
-
-# The release's rules, copied out of CreditRules for use without the interpreter.
-cdef struct Rules:
-    int64_t credits_per_tick
-    int64_t balance_ratelimit_ns
-    int32_t debit, cap_rule, unpark_rule, ratelimit_rule, tickle_rule, steal_rule, push_rule
-    int32_t has_boost, boost_after_move, weight_per_vcpu, halve_on_leave, starts_active, balance_before_reset
-    int32_t has_yield, yield_is_sticky, ticks_account, idle_slice, repick_at_tick, count_self_idle, idle_bias
-    int32_t socket_bar, soft_affinity, pinned_fast_path, tickle_clears_idle, skip_lonely_peers
-    int32_t min_slice_guard, tslice_sets_pool, params_pause, ticks_stop_on_idle
-
-cdef class CreditScheduler(Scheduler):
-    cdef Rules rules
+cdef class CreditScheduler(CreditAccounting):
     cdef object rules_table
     cdef dict options
-    cdef CreditPool* pool
-    cdef CreditPcpu* pcpu
-    cdef CreditVcpu* vcpu
-    cdef CreditDomain* domain
 
-    cdef void _queue_insert(self, int p, int v) noexcept nogil
-    cdef void _queue_remove(self, int v) noexcept nogil
-    cdef void _queue_sort(self, int p) noexcept nogil
-    cdef void _debit(self, int v, int64_t now_ns) noexcept nogil
-    cdef void _activate(self, int v) noexcept nogil
-    cdef void _deactivate(self, int v) noexcept nogil
-    cdef void _tickle(self, int v) noexcept nogil
-    cdef void _ask(self, int p) noexcept nogil
-    cdef int _place(self, int v, bint commit) noexcept nogil
-    cdef int _place_in(self, int v, const uint64_t* allowed, bint commit) noexcept nogil
-    cdef bint _step_mask(self, int v, int step, uint64_t* out) noexcept nogil
-    cdef int _steal(self, int p, int best_priority, int64_t now_ns) noexcept nogil
-    cdef int _steal_from(self, int peer, int p, int best_priority, int step, int64_t now_ns) noexcept nogil
-    cdef void _trace_credits(self) noexcept nogil
-    cdef int64_t _account_vcpu(self, int v, int64_t grant, int64_t cap_share, bint is_capped) noexcept nogil
-    cdef void _domain_to_head(self, int d) noexcept nogil
-    cdef void _domain_unlink(self, int d) noexcept nogil
     cdef void _set_timeslice(self, int64_t tslice_ns, bint at_boot) noexcept nogil
     cdef void _apply_domain(self, int d, int32_t weight, int32_t cap_pct, int64_t now_ns) noexcept nogil

@@ -1,11 +1,11 @@
 from collections.abc import Sequence
 
-from xengym.policies.schedulers.api import Scheduler
+from xengym.policies.schedulers.credit_accounting import CreditAccounting
 
 DEFAULT_WEIGHT: int
 MAX_WEIGHT: int
 
-class CreditScheduler(Scheduler):
+class CreditScheduler(CreditAccounting):
     def __init__(
         self,
         version: str = ...,

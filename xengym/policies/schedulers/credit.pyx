@@ -13,28 +13,27 @@ preempts at once; the first tick that finds it running ends that. A pCPU whose b
 in other queues, so the system conserves work and balances itself. A cap below the entitlement parks the vCPU: it runs
 at full speed until an accounting finds it in debt by more than its share, then not at all until the debt is paid.
 
-Releases differ in what matters to fairness and delay: `credit_rules.py` is their table, this file the one engine.
+Releases differ in what matters to fairness and delay: `credit_rules.py` is their table. The engine is one, in four parts:
+`credit_state` (lists), `credit_placement` (where), `credit_accounting` (what it costs), and here the decision (who is next)
+and the parameters.
 
 Simplified against Xen: lock contention never makes a search fail; credit products are 64 bit, where Xen's wrap at 32
 (weights of tens of thousands on many CPUs).
 
 Sources: Xen's scheduler by release (see `credit_rules.py`); wiki.xen.org/wiki/CreditScheduler.
 """
-from libc.stdint cimport int32_t, int64_t, uint64_t
-from xengym.machine.mask cimport (
-    count_bits, mask_and, mask_clear, mask_count_and, mask_cycle, mask_drop, mask_intersects, mask_is_empty, mask_next,
-    mask_set, mask_test,
-)
-from xengym.machine.state cimport (
-    NO_VCPU, PAUSE_MIGRATING, Machine, Vcpu, accounting_timer, is_current, is_runnable, tick_timer,
-)
+from libc.stdint cimport int32_t, int64_t
+from xengym.machine.mask cimport mask_clear, mask_set
+from xengym.machine.state cimport NO_VCPU, Machine, accounting_timer, is_current, is_runnable, tick_timer
 from xengym.mechanisms.softirq cimport raise_schedule
-from xengym.policies.schedulers.api cimport Decision, Hypervisor, Scheduler
-from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
-from xengym.sim.trace cimport (
-    TRACE_ACCOUNTING, TRACE_ACTIVE, TRACE_BOOST, TRACE_CREDIT, TRACE_INACTIVE, TRACE_OFF, TRACE_PARK, TRACE_PICKED, TRACE_RATELIMIT,
-    TRACE_STOLEN, TRACE_TICKLE, trace,
+from xengym.policies.schedulers.api cimport Decision, Hypervisor
+from xengym.policies.schedulers.credit_accounting cimport CreditAccounting
+from xengym.policies.schedulers.credit_state cimport (
+    DEBIT_SAMPLED, PRI_BOOST, PRI_IDLE, PRI_OVER, PRI_UNDER, RATELIMIT_FULL, RATELIMIT_NONE, CreditDomain, CreditPcpu,
+    CreditPool, CreditVcpu,
 )
+from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
+from xengym.sim.trace cimport TRACE_BOOST, TRACE_RATELIMIT, trace
 
 import dataclasses
 
@@ -43,38 +42,13 @@ import numpy as np
 from xengym.policies.schedulers.credit_rules import credit_rules
 from xengym.policies.schedulers.tunables import Tunable
 
-cdef enum:
-    DEBIT_SAMPLED = 0
-    CAP_PRIORITY = 0
-    UNPARK_BOOSTED = 1
-    RATELIMIT_NONE = 0
-    RATELIMIT_FULL = 1
-    TICKLE_ALL_IDLERS = 0
-    STEAL_RING = 0
-    STEAL_RING_BUSY = 1
-    STEAL_ASCENDING = 2
-    PUSH_HARD_AFFINITY = 1
-    PUSH_ALWAYS = 2
-    STEP_SOFT = 0
-    STEP_HARD = 1
-
-cdef int64_t CREDIT_NS = 100_000          # CPU time one credit buys
 cdef int64_t CREDITS_PER_MS = 10
 cdef int64_t MIN_TIMER_NS = 100_000       # shortest slice after 4.8
 cdef int64_t MS_NS = 1_000_000
-cdef int64_t FIXED_SLICE_NS = 30_000_000  # timeslice before 4.2, and the idle slice of 3.x
-
-cdef CreditPool _pool
-cdef CreditPcpu _pcpu
-cdef CreditVcpu _vcpu
-cdef CreditDomain _domain
+cdef int64_t FIXED_SLICE_NS = 30_000_000  # the idle slice of 3.x
 
 DEFAULT_WEIGHT = 256
 MAX_WEIGHT = 65535
-
-
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 def _integer(where, name, value, low, high):
@@ -83,7 +57,7 @@ def _integer(where, name, value, low, high):
     return int(value)
 
 
-cdef class CreditScheduler(Scheduler):
+cdef class CreditScheduler(CreditAccounting):
     """Xen's Credit scheduler of a named release.
 
     Args:
@@ -128,26 +102,10 @@ cdef class CreditScheduler(Scheduler):
             raise ValueError(f"{where}: ratelimit_us must not exceed the timeslice of {tslice_ms} ms, found {value}")
         return int(value)
 
-    # -- state ---------------------------------------------------------------------------------------------------
-
-    def sections(self, num_pcpus, max_vcpus, max_domains):
-        return [
-            ("credit", np.asarray(<CreditPool[:1]>&_pool).dtype, 1),
-            ("credit_pcpu", np.asarray(<CreditPcpu[:1]>&_pcpu).dtype, num_pcpus),
-            ("credit_vcpu", np.asarray(<CreditVcpu[:1]>&_vcpu).dtype, max_vcpus + num_pcpus),
-            ("credit_domain", np.asarray(<CreditDomain[:1]>&_domain).dtype, max_domains),
-        ]
+    # -- set-up --------------------------------------------------------------------------------------------------
 
     def bind(self, Hypervisor hall, views):
-        Scheduler.bind(self, hall, views)
-        cdef CreditPool[::1] pool = views["credit"]
-        cdef CreditPcpu[::1] pcpu = views["credit_pcpu"]
-        cdef CreditVcpu[::1] vcpu = views["credit_vcpu"]
-        cdef CreditDomain[::1] domain = views["credit_domain"]
-        self.pool = &pool[0]
-        self.pcpu = &pcpu[0]
-        self.vcpu = &vcpu[0]
-        self.domain = &domain[0]
+        CreditAccounting.bind(self, hall, views)
         options = self.options
         self.pool.ratelimit_ns = 1000 * options["ratelimit_us"]
         self.pool.migration_delay_ns = 1000 * options["migration_delay_us"]
@@ -190,187 +148,7 @@ cdef class CreditScheduler(Scheduler):
         if at_boot or self.rules.tslice_sets_pool:
             pool.pool_credit = pool.credits_per_tslice * self.m.num_pcpus
 
-    # -- domains and vCPUs come and go ---------------------------------------------------------------------------
-
-    cdef void insert_domain(self, int d) noexcept nogil:
-        cdef CreditDomain* dom = &self.domain[d]
-        dom.weight = 256
-        dom.cap_pct = 0
-        dom.num_active = 0
-        dom.first_active = NO_VCPU
-        dom.last_active = NO_VCPU
-        dom.next = -1
-        dom.prev = -1
-        dom.is_active = 0
-
-    cdef void insert_vcpu(self, int v, int64_t now_ns) noexcept nogil:
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        svc.start_ns = 0
-        svc.residual = 0
-        svc.descheduled_at_ns = 0
-        svc.credit = 0
-        svc.priority = PRI_UNDER
-        svc.next = NO_VCPU
-        svc.prev = NO_VCPU
-        svc.is_queued = 0
-        svc.next_active = NO_VCPU
-        svc.prev_active = NO_VCPU
-        svc.is_active = 0
-        svc.is_parked = 0
-        svc.is_yielding = 0
-        # Placement at creation leaves the mark of a move set; the first wake-up consumes it (4.7 on).
-        svc.just_moved = 1
-        if self.rules.starts_active:
-            self._activate(v)
-
-    cdef void remove_vcpu(self, int v, int64_t now_ns) noexcept nogil:
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        if svc.is_queued:
-            self._queue_remove(v)
-        if svc.is_parked:
-            svc.is_parked = 0
-            self.hall.unpause_vcpu(v)
-        if svc.is_active:
-            self._deactivate(v)
-
-    cdef void _activate(self, int v) noexcept nogil:
-        """Put v at the head of its domain's active list, and the domain at the head of the active domains."""
-        cdef int d = self.m.vcpu[v].domain
-        cdef CreditDomain* dom = &self.domain[d]
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        svc.is_active = 1
-        svc.prev_active = NO_VCPU
-        svc.next_active = dom.first_active
-        if dom.first_active != NO_VCPU:
-            self.vcpu[dom.first_active].prev_active = v
-        else:
-            dom.last_active = v
-        dom.first_active = v
-        dom.num_active += 1
-        if self.rules.weight_per_vcpu:
-            self.pool.weight += dom.weight
-        if not dom.is_active:
-            dom.is_active = 1
-            self._domain_to_head(d)
-            if not self.rules.weight_per_vcpu:
-                self.pool.weight += dom.weight
-        trace(self.m, TRACE_ACTIVE, self.m.vcpu[v].pcpu, v, d, 1)
-
-    cdef void _deactivate(self, int v) noexcept nogil:
-        cdef int d = self.m.vcpu[v].domain
-        cdef CreditDomain* dom = &self.domain[d]
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        svc.is_active = 0
-        if svc.prev_active != NO_VCPU:
-            self.vcpu[svc.prev_active].next_active = svc.next_active
-        else:
-            dom.first_active = svc.next_active
-        if svc.next_active != NO_VCPU:
-            self.vcpu[svc.next_active].prev_active = svc.prev_active
-        else:
-            dom.last_active = svc.prev_active
-        dom.num_active -= 1
-        if self.rules.weight_per_vcpu:
-            self.pool.weight -= dom.weight
-        if dom.num_active == 0:
-            dom.is_active = 0
-            self._domain_unlink(d)
-            if not self.rules.weight_per_vcpu:
-                self.pool.weight -= dom.weight
-        trace(self.m, TRACE_ACTIVE, self.m.vcpu[v].pcpu, v, d, 0)
-
-    cdef void _domain_to_head(self, int d) noexcept nogil:
-        cdef CreditPool* pool = self.pool
-        self.domain[d].prev = -1
-        self.domain[d].next = pool.first_domain
-        if pool.first_domain >= 0:
-            self.domain[pool.first_domain].prev = d
-        else:
-            pool.last_domain = d
-        pool.first_domain = d
-
-    cdef void _domain_unlink(self, int d) noexcept nogil:
-        cdef CreditPool* pool = self.pool
-        cdef CreditDomain* dom = &self.domain[d]
-        if dom.prev >= 0:
-            self.domain[dom.prev].next = dom.next
-        else:
-            pool.first_domain = dom.next
-        if dom.next >= 0:
-            self.domain[dom.next].prev = dom.prev
-        else:
-            pool.last_domain = dom.prev
-
     # -- run queue -----------------------------------------------------------------------------------------------
-
-    cdef void _queue_insert(self, int p, int v) noexcept nogil:
-        """Insert before the first entry of strictly lower priority: behind its equals."""
-        cdef CreditVcpu* vcpu = self.vcpu
-        cdef CreditPcpu* pc = &self.pcpu[p]
-        cdef int priority = vcpu[v].priority
-        cdef int at = pc.head
-        cdef int before
-        while at != NO_VCPU and vcpu[at].priority >= priority:
-            at = vcpu[at].next
-        # A yielder steps over one more, unless that is idle or the last.
-        if vcpu[v].is_yielding and at != NO_VCPU and vcpu[at].priority != PRI_IDLE and vcpu[at].next != NO_VCPU:
-            at = vcpu[at].next
-        before = vcpu[at].prev if at != NO_VCPU else pc.tail
-        vcpu[v].next = at
-        vcpu[v].prev = before
-        if before != NO_VCPU:
-            vcpu[before].next = v
-        else:
-            pc.head = v
-        if at != NO_VCPU:
-            vcpu[at].prev = v
-        else:
-            pc.tail = v
-        vcpu[v].is_queued = 1
-
-    cdef void _queue_remove(self, int v) noexcept nogil:
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        cdef CreditPcpu* pc = &self.pcpu[self.m.vcpu[v].pcpu]
-        if svc.prev != NO_VCPU:
-            self.vcpu[svc.prev].next = svc.next
-        else:
-            pc.head = svc.next
-        if svc.next != NO_VCPU:
-            self.vcpu[svc.next].prev = svc.prev
-        else:
-            pc.tail = svc.prev
-        svc.is_queued = 0
-        if self.rules.yield_is_sticky:
-            svc.is_yielding = 0
-
-    cdef void _queue_sort(self, int p) noexcept nogil:
-        """Stable partition: BOOST and UNDER in front in the order they have, all others behind in theirs."""
-        cdef CreditVcpu* vcpu = self.vcpu
-        cdef CreditPcpu* pc = &self.pcpu[p]
-        cdef int front_head = NO_VCPU, front_tail = NO_VCPU, back_head = NO_VCPU, back_tail = NO_VCPU
-        cdef int v = pc.head
-        while v != NO_VCPU:
-            if vcpu[v].priority >= PRI_UNDER:
-                vcpu[v].prev = front_tail
-                if front_tail != NO_VCPU:
-                    vcpu[front_tail].next = v
-                else:
-                    front_head = v
-                front_tail = v
-            else:
-                vcpu[v].prev = back_tail
-                if back_tail != NO_VCPU:
-                    vcpu[back_tail].next = v
-                else:
-                    back_head = v
-                back_tail = v
-            v = vcpu[v].next
-        if front_head != NO_VCPU and back_head != NO_VCPU:
-            vcpu[front_tail].next = back_head
-            vcpu[back_head].prev = front_tail
-            vcpu[back_tail].next = NO_VCPU
-            pc.head = front_head
-            pc.tail = back_tail
 
     cdef void wake(self, int v, int64_t now_ns) noexcept nogil:
         cdef CreditVcpu* svc = &self.vcpu[v]
@@ -398,177 +176,7 @@ cdef class CreditScheduler(Scheduler):
         if self.rules.has_yield:
             self.vcpu[v].is_yielding = 1
 
-    cdef void _ask(self, int p) noexcept nogil:
-        trace(self.m, TRACE_TICKLE, self.m.clock.executing_pcpu, NO_VCPU, p, 0)
-        if self.rules.tickle_clears_idle:
-            mask_clear(self.pool.idle, p)
-        raise_schedule(self.m, p)
-
-    cdef void _tickle(self, int v) noexcept nogil:
-        """Ask the pCPUs that should reschedule now that v waits."""
-        cdef Machine* m = self.m
-        cdef Vcpu* vc = &m.vcpu[v]
-        cdef int n = m.num_words
-        cdef int own = vc.pcpu
-        cdef int cur = m.pcpu[own].curr
-        cdef int priority = self.vcpu[v].priority
-        cdef int cur_priority = self.vcpu[cur].priority
-        cdef uint64_t* idle = self.pool.idle
-        cdef uint64_t candidates[4]
-        cdef int32_t* rotation
-        cdef int p, step
-        cdef bint any_idle
-        if self.rules.tickle_rule == TICKLE_ALL_IDLERS:
-            if priority > cur_priority:
-                self._ask(own)
-            if cur_priority > PRI_IDLE:
-                mask_and(candidates, idle, vc.hard_affinity, n)
-                p = mask_next(candidates, -1, n)
-                while p >= 0:
-                    self._ask(p)
-                    p = mask_next(candidates, p, n)
-            return
-        if self.rules.pinned_fast_path and mask_count_and(vc.hard_affinity, m.online, n) == 1 and mask_test(idle, own):
-            self._ask(own)
-            return
-        any_idle = not mask_is_empty(idle, n)
-        if cur_priority == PRI_IDLE or (not any_idle and priority > cur_priority):
-            self._ask(own)
-            return
-        if not any_idle:
-            return
-        for step in range(STEP_SOFT, STEP_HARD + 1):
-            if not self._step_mask(v, step, candidates):
-                continue
-            mask_and(candidates, candidates, idle, n)
-            if not mask_is_empty(candidates, n):
-                if self.pool.tickle_one_idle:
-                    rotation = &self.pcpu[m.clock.executing_pcpu].last_tickled
-                    rotation[0] = mask_cycle(candidates, rotation[0], n)
-                    self._ask(rotation[0])
-                else:
-                    p = mask_next(candidates, -1, n)
-                    while p >= 0:
-                        self._ask(p)
-                        p = mask_next(candidates, p, n)
-                return
-        if priority > cur_priority:
-            # An idle pCPU exists, but not one where v may run. The preempted one may be able to use it.
-            if (self.rules.push_rule == PUSH_ALWAYS
-                    or (self.rules.push_rule == PUSH_HARD_AFFINITY
-                        and mask_intersects(m.vcpu[cur].hard_affinity, idle, n))):
-                m.vcpu[cur].pause_flags |= PAUSE_MIGRATING
-            self._ask(own)
-
-    # -- placement -----------------------------------------------------------------------------------------------
-
-    cdef bint _step_mask(self, int v, int step, uint64_t* out) noexcept nogil:
-        """pCPUs allowed in a step of the two-step search; False where the soft step does not apply."""
-        cdef Vcpu* vc = &self.m.vcpu[v]
-        if step == STEP_HARD:
-            mask_and(out, vc.hard_affinity, self.m.online, self.m.num_words)
-            return True
-        if not (self.rules.soft_affinity and vc.soft_is_effective):
-            return False
-        mask_and(out, vc.soft_affinity, vc.hard_affinity, self.m.num_words)
-        mask_and(out, out, self.m.online, self.m.num_words)
-        return True
-
-    cdef int pick_pcpu(self, int v) noexcept nogil:
-        self.vcpu[v].just_moved = 1
-        return self._place(v, True)
-
-    cdef int _place(self, int v, bint commit) noexcept nogil:
-        cdef uint64_t allowed[4]
-        cdef int chosen = self.m.vcpu[v].pcpu
-        cdef int step
-        if not self.rules.repick_at_tick:
-            return Scheduler.pick_pcpu(self, v)
-        for step in range(STEP_SOFT, STEP_HARD + 1):
-            if self._step_mask(v, step, allowed):
-                chosen = self._place_in(v, allowed, commit)
-                if mask_test(self.pool.idle, chosen):
-                    break
-        if commit:
-            trace(self.m, TRACE_PICKED, self.m.vcpu[v].pcpu, v, chosen, 0)
-        return chosen
-
-    cdef int _place_in(self, int v, const uint64_t* allowed, bint commit) noexcept nogil:
-        """The idlest place among `allowed`, preferring where v is."""
-        cdef Machine* m = self.m
-        cdef int n = m.num_words
-        cdef int own = m.vcpu[v].pcpu
-        cdef int x = own if mask_test(allowed, own) else mask_cycle(allowed, own, n)
-        cdef int y, better, moved_by = -1, bar, w
-        cdef const uint64_t* group_x
-        cdef const uint64_t* group_y
-        cdef uint64_t idle[4]
-        cdef uint64_t candidates[4]
-        cdef uint64_t group[4]
-        cdef int head
-        for w in range(n):
-            idle[w] = self.pool.idle[w]
-        if not self.rules.count_self_idle:
-            mask_set(idle, x)
-        else:
-            head = self.pcpu[x].head
-            # Only idle may wait here; if v itself were counted as load it would never stay.
-            if x == own and (head == NO_VCPU or self.vcpu[head].priority == PRI_IDLE):
-                mask_set(idle, x)
-        mask_and(candidates, allowed, idle, n)
-        if self.rules.count_self_idle and not mask_test(candidates, x):
-            y = mask_cycle(candidates, x, n)
-            if y >= 0:
-                x = y
-        mask_clear(candidates, x)
-        if m.threads_per_core == 1 and m.num_sockets == 1:
-            return x  # every core is as idle as any other: nothing beats x
-        while True:
-            y = mask_cycle(candidates, x, n)
-            if y < 0:
-                break
-            if m.topology[x].socket == m.topology[y].socket:
-                group_x = m.topology[x].core_mask
-                group_y = m.topology[y].core_mask
-                bar = 1
-            else:
-                group_x = m.topology[x].socket_mask
-                group_y = m.topology[y].socket_mask
-                bar = self.rules.socket_bar
-            if mask_count_and(group_x, idle, n) * bar < mask_count_and(group_y, idle, n):
-                if self.rules.idle_bias:
-                    mask_and(group, group_y, candidates, n)
-                    better = mask_cycle(group, self.pcpu[y].idle_bias, n)
-                    moved_by = y
-                    x = better
-                    mask_drop(candidates, m.topology[x].core_mask, n)
-                else:
-                    x = y
-                    mask_clear(candidates, y)
-            else:
-                mask_drop(candidates, group_y, n)
-        if commit and moved_by >= 0:
-            self.pcpu[moved_by].idle_bias = x
-        return x
-
-    cdef void migrate(self, int v, int p) noexcept nogil:
-        self.m.vcpu[v].pcpu = p
-
     # -- the decision --------------------------------------------------------------------------------------------
-
-    cdef void _debit(self, int v, int64_t now_ns) noexcept nogil:
-        """Charge v for the time since it was last charged."""
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        cdef int64_t ran_ns = now_ns - svc.start_ns
-        cdef int64_t cost, credits
-        if ran_ns <= 0:
-            return
-        cost = CREDITS_PER_MS * ran_ns + svc.residual
-        credits = cost // MS_NS
-        svc.residual = cost - credits * MS_NS
-        svc.credit -= credits
-        # The remainder is kept here as well, as Xen keeps it twice.
-        svc.start_ns += credits * CREDIT_NS
 
     cdef Decision do_schedule(self, int p, int64_t now_ns) noexcept nogil:
         cdef Machine* m = self.m
@@ -622,8 +230,7 @@ cdef class CreditScheduler(Scheduler):
             scur.is_yielding = 0
         decision.next_vcpu = next
         if next == idle:
-            if not mask_test(pool.idle, p):
-                mask_set(pool.idle, p)
+            mask_set(pool.idle, p)
             if not pool.free_running_ticks:
                 timer_disarm(m, tick_timer(m, p))
             decision.slice_ns = FIXED_SLICE_NS if self.rules.idle_slice else -1
@@ -637,225 +244,6 @@ cdef class CreditScheduler(Scheduler):
                 self.vcpu[next].start_ns += now_ns
             decision.slice_ns = pool.tslice_ns
         return decision
-
-    cdef int _steal(self, int p, int best_priority, int64_t now_ns) noexcept nogil:
-        """A vCPU of strictly higher priority waiting elsewhere, taken off its queue; or NO_VCPU."""
-        cdef Machine* m = self.m
-        cdef int n = m.num_words
-        cdef int peer, k, first, stolen, step, w, node, socket
-        cdef uint64_t workers[4]
-        cdef uint64_t in_node[4]
-        if self.rules.steal_rule == STEAL_RING:
-            for k in range(1, m.num_pcpus):
-                peer = (p + k) % m.num_pcpus
-                stolen = self._steal_from(peer, p, best_priority, STEP_HARD, now_ns)
-                if stolen != NO_VCPU:
-                    return stolen
-            return NO_VCPU
-        for w in range(n):
-            workers[w] = m.online[w] & ~self.pool.idle[w]
-        mask_clear(workers, p)
-        if mask_is_empty(workers, n):
-            return NO_VCPU
-        for step in range(STEP_HARD if not self.rules.soft_affinity else STEP_SOFT, STEP_HARD + 1):
-            if self.rules.steal_rule == STEAL_RING_BUSY or self.rules.steal_rule == STEAL_ASCENDING:
-                first = mask_cycle(workers, p if self.rules.steal_rule == STEAL_RING_BUSY else -1, n)
-                peer = first
-                while True:
-                    stolen = self._steal_from(peer, p, best_priority, step, now_ns)
-                    if stolen != NO_VCPU:
-                        return stolen
-                    peer = mask_cycle(workers, peer, n)
-                    if peer == first:
-                        break
-                continue
-            # Own node first, then the others round; a node is a socket here.
-            socket = m.topology[p].socket
-            for k in range(m.num_sockets):
-                node = mask_next(m.topology[p].socket_mask, -1, n)
-                for w in range(n):
-                    in_node[w] = workers[w] & m.topology[node].socket_mask[w]
-                first = mask_cycle(in_node, self.pcpu[node].node_bias, n)
-                peer = first
-                while peer >= 0:
-                    if self.pcpu[peer].num_runnable > 1:
-                        stolen = self._steal_from(peer, p, best_priority, step, now_ns)
-                        if stolen != NO_VCPU:
-                            self.pcpu[node].node_bias = peer
-                            return stolen
-                    peer = mask_cycle(in_node, peer, n)
-                    if peer == first:
-                        break
-                if m.num_sockets == 1:
-                    break
-                # First pCPU of the next socket, cyclically by socket number.
-                socket = (socket + 1) % m.num_sockets
-                for peer in range(m.num_pcpus):
-                    if m.topology[peer].socket == socket:
-                        break
-        return NO_VCPU
-
-    cdef int _steal_from(self, int peer, int p, int best_priority, int step, int64_t now_ns) noexcept nogil:
-        cdef Machine* m = self.m
-        cdef CreditVcpu* svc
-        cdef int v
-        if m.vcpu[m.pcpu[peer].curr].is_idle:
-            return NO_VCPU
-        v = self.pcpu[peer].head
-        while v != NO_VCPU:
-            svc = &self.vcpu[v]
-            if svc.priority <= best_priority or svc.priority <= PRI_IDLE:
-                return NO_VCPU
-            if not (
-                (self.rules.yield_is_sticky and svc.is_yielding)
-                or (step == STEP_SOFT and not m.vcpu[v].soft_is_effective)
-                or not mask_test(m.vcpu[v].hard_affinity, p)
-                or (step == STEP_SOFT and not mask_test(m.vcpu[v].soft_affinity, p))
-                or (self.pool.migration_delay_ns != 0
-                    and now_ns - svc.descheduled_at_ns < self.pool.migration_delay_ns)
-            ):
-                self._queue_remove(v)
-                self.pcpu[peer].num_runnable -= 1
-                self.pcpu[p].num_runnable += 1
-                m.vcpu[v].pcpu = p
-                trace(m, TRACE_STOLEN, p, v, peer, 0)
-                return v
-            v = svc.next
-        return NO_VCPU
-
-    # -- tick and accounting -------------------------------------------------------------------------------------
-
-    cdef void tick(self, int p, int64_t now_ns) noexcept nogil:
-        cdef Machine* m = self.m
-        cdef CreditPool* pool = self.pool
-        cdef CreditPcpu* pc = &self.pcpu[p]
-        cdef int cur = m.pcpu[p].curr
-        cdef CreditVcpu* scur = &self.vcpu[cur]
-        if not m.vcpu[cur].is_idle:
-            if scur.priority == PRI_BOOST:
-                scur.priority = PRI_UNDER
-                trace(m, TRACE_BOOST, p, cur, 0, 0)
-            if self.rules.debit == DEBIT_SAMPLED:
-                scur.credit -= self.rules.credits_per_tick
-            else:
-                self._debit(cur, now_ns)
-            if not scur.is_active:
-                self._activate(cur)
-            elif self.rules.repick_at_tick and self._place(cur, False) != p:
-                m.vcpu[cur].pause_flags |= PAUSE_MIGRATING
-                raise_schedule(m, p)
-        pc.ticks += 1
-        if self.rules.ticks_account and p == 0 and pc.ticks % pool.ticks_per_tslice == 0:
-            self.accounting(now_ns)
-        if pc.sorted_epoch != pool.epoch:
-            pc.sorted_epoch = pool.epoch
-            self._queue_sort(p)
-        timer_arm_hypervisor(m, tick_timer(m, p), now_ns + pool.tick_period_ns)
-
-    cdef void accounting(self, int64_t now_ns) noexcept nogil:
-        """Hand out the period's credits by weight, bounded by what a domain can use and by its cap."""
-        cdef Machine* m = self.m
-        cdef CreditPool* pool = self.pool
-        cdef CreditDomain* dom
-        cdef int64_t debt = -pool.balance if pool.balance < 0 else 0
-        cdef int64_t total = pool.pool_credit + debt
-        cdef int64_t all_weight = pool.weight
-        cdef int64_t weight_left = all_weight
-        cdef int64_t balance = 0
-        cdef int64_t effective, ceiling, allowance, cap_share, fair, grant
-        cdef int d, next_d, v, next_v
-        cdef bint hungry_before = False
-        if not self.rules.ticks_account:
-            timer_arm_hypervisor(m, accounting_timer(m), now_ns + pool.tslice_ns)
-        m.clock.executing_pcpu = 0
-        if all_weight == 0:
-            pool.balance = 0
-            self._trace_credits()
-            return
-        d = pool.first_domain
-        while d >= 0:
-            dom = &self.domain[d]
-            next_d = dom.next
-            effective = dom.weight
-            if self.rules.weight_per_vcpu:
-                effective *= dom.num_active
-            weight_left -= effective
-            ceiling = dom.num_active * pool.credits_per_tslice
-            if debt > 0:
-                ceiling += ceil_div(debt * effective, all_weight)
-            cap_share = 0
-            if dom.cap_pct != 0:
-                allowance = ceil_div(dom.cap_pct * pool.credits_per_tslice, 100)
-                ceiling = min(ceiling, allowance)
-                cap_share = ceil_div(allowance, dom.num_active)
-            fair = ceil_div(total * effective, all_weight)
-            if fair < ceiling:
-                hungry_before = True
-                grant = fair
-            else:
-                grant = ceiling
-                if weight_left > 0:
-                    total += ceil_div((fair - ceiling) * all_weight, weight_left)
-                if hungry_before and pool.first_domain != d:
-                    # Next time its surplus reaches those that wanted more.
-                    self._domain_unlink(d)
-                    self._domain_to_head(d)
-            grant = ceil_div(grant, dom.num_active)
-            v = dom.first_active
-            while v != NO_VCPU:
-                next_v = self.vcpu[v].next_active
-                balance += self._account_vcpu(v, grant, cap_share, dom.cap_pct != 0)
-                v = next_v
-            d = next_d
-        pool.balance = balance
-        pool.epoch += 1
-        self._trace_credits()
-
-    cdef void _trace_credits(self) noexcept nogil:
-        cdef Machine* m = self.m
-        cdef int v
-        if m.trace_mode == TRACE_OFF:
-            return
-        trace(m, TRACE_ACCOUNTING, 0, NO_VCPU, 0, self.pool.balance)
-        for v in range(m.max_vcpus):
-            if m.vcpu[v].in_use:
-                trace(m, TRACE_CREDIT, 0, v, self.vcpu[v].priority + (0 if self.vcpu[v].is_active else TRACE_INACTIVE),
-                      self.vcpu[v].credit)
-
-    cdef int64_t _account_vcpu(self, int v, int64_t grant, int64_t cap_share, bint is_capped) noexcept nogil:
-        """Credit one vCPU, set its class, park or release it; returns what it adds to the balance."""
-        cdef CreditVcpu* svc = &self.vcpu[v]
-        cdef int64_t limit = self.pool.credits_per_tslice
-        cdef int64_t before_reset
-        cdef int pcpu = self.m.vcpu[v].pcpu
-        svc.credit += grant
-        if svc.credit < 0:
-            svc.priority = PRI_OVER
-            if is_capped and self.rules.cap_rule == CAP_PRIORITY:
-                svc.priority = PRI_PARKED
-            elif is_capped and svc.credit < -cap_share and not svc.is_parked:
-                svc.is_parked = 1
-                trace(self.m, TRACE_PARK, pcpu, v, 0, 1)
-                self.hall.pause_vcpu(v)
-            if svc.credit < -limit:
-                svc.credit = -limit
-            return svc.credit
-        svc.priority = PRI_UNDER
-        if svc.is_parked:
-            trace(self.m, TRACE_PARK, pcpu, v, 0, 0)
-            if self.rules.unpark_rule == UNPARK_BOOSTED:
-                svc.is_parked = 0
-                self.hall.unpause_vcpu(v)
-            else:
-                self.hall.unpause_vcpu(v)
-                svc.is_parked = 0
-        if svc.credit > limit:
-            before_reset = svc.credit
-            self._deactivate(v)
-            svc.credit = svc.credit // 2 if self.rules.halve_on_leave else 0
-            if self.rules.balance_before_reset:
-                return before_reset
-        return svc.credit
 
     # -- parameters ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,322 @@
+"""Laws of a host under random operations: conservation of time and jobs, soundness of queues, lists and timers.
+
+Each random history is lived by three hosts: one is traced, one is not and is run in many small steps, and the third
+comes anew out of a snapshot or a pickle now and then. They must agree to the last bit.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.programs import Hog, OnOff, Periodic, Replay, Server, WorkList
+from xengym.guests.server import ReplayKind, ServerKind
+from xengym.hypervisor.domctl import Domctl
+from xengym.hypervisor.host import Host
+from xengym.machine.costs import Costs
+from xengym.machine.topology import Topology
+from xengym.policies.schedulers.credit import CreditScheduler
+from xengym.sim.random import DistributionSpec
+
+US = 1_000
+MS = 1_000_000
+MAX_DOMAINS = 5
+MAX_VCPUS = 12
+PAUSE_BLOCKED = 1
+
+topologies = st.sampled_from(
+    [
+        Topology.flat(1),
+        Topology.flat(2),
+        Topology.flat(3),
+        Topology.flat(6),
+        Topology(threads_per_core=2),
+        Topology(cores_per_socket=2, threads_per_core=2),
+        Topology(sockets=2, cores_per_socket=2),
+        Topology(sockets=3, cores_per_socket=1, threads_per_core=2),
+    ]
+)
+# Lengths that collide with each other, with ticks and with slices, and some that do not.
+lengths_ns = st.one_of(st.sampled_from([1, 100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(1, 40 * MS))
+distributions = st.one_of(
+    st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), st.integers(1000, 20 * MS)),
+    st.builds(DistributionSpec, st.just("uniform"), st.integers(1000, 20 * MS), st.floats(0, 1)),
+    st.builds(DistributionSpec, st.just("pareto"), st.integers(1000, 20 * MS), st.floats(1.1, 5)),
+    st.builds(DistributionSpec, st.just("lognormal"), st.integers(1000, 20 * MS), st.floats(0, 2)),
+)
+pairs = st.tuples(lengths_ns, st.one_of(st.sampled_from([-1, 0]), lengths_ns))
+closed_programs = st.one_of(
+    st.just(Hog()),
+    st.builds(Periodic, lengths_ns, lengths_ns, lengths_ns),
+    st.builds(WorkList, st.lists(pairs, min_size=1, max_size=3).map(tuple), st.booleans()),
+    st.builds(OnOff, distributions, st.one_of(distributions, st.just(DistributionSpec("constant", 0)))),
+)
+open_programs = st.one_of(
+    st.builds(Server, distributions, distributions),
+    st.builds(
+        lambda samples, spread: Replay(np.array(samples, dtype=np.uint8), sample_ns=15 * MS, spread=spread),
+        st.lists(st.integers(0, 100), min_size=1, max_size=4),
+        st.sampled_from([0.0, 0.7]),
+    ),
+)
+params = st.fixed_dictionaries(
+    {}, optional={"weight": st.integers(1, 65535) | st.sampled_from([256, 512]), "cap": st.integers(0, 100)}
+)
+
+
+class Histories(RuleBasedStateMachine):
+    assert_laws = None
+
+    @initialize(
+        topology=topologies,
+        version=st.sampled_from(["3.0.3", "3.2", "4.5", "4.8", "current"]),
+        options=st.fixed_dictionaries(
+            {"tickle_one_idle": st.booleans()},
+            optional={
+                "idle_ticks": st.booleans(),
+                "tslice_ms": st.sampled_from([1, 2, 5, 30, 100]),
+                "ratelimit_us": st.sampled_from([0, 100, 1000]),
+                "migration_delay_us": st.sampled_from([0, 500, 100_000]),
+            },
+        ),
+        costs=st.sampled_from([None, Costs(), Costs(3_000, 20_000)]),
+        seed=st.integers(0, 2**64 - 1),
+    )
+    def build(self, topology, version, options, costs, seed):
+        if version.startswith("3"):
+            options = {key: value for key, value in options.items() if key not in ("tslice_ms", "ratelimit_us")}
+
+        def make():
+            kinds = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(3), ReplayKind(3)]
+            return Host(
+                topology,
+                CreditScheduler(version, **options),
+                kinds,
+                costs=costs,
+                max_domains=MAX_DOMAINS,
+                max_vcpus=MAX_VCPUS,
+                seed=seed,
+            )
+
+        self.make = make
+        self.hosts = [make() for _ in range(3)]
+        self.hosts[0].start_trace(ring=64)
+        self.gone_running_ns = 0
+        self.paused = {}
+        self.next_domid = 0
+
+    @property
+    def host(self):
+        return self.hosts[0]
+
+    def domids(self):
+        domains = self.host.sections["domain"]
+        return domains["domid"][domains["in_use"] == 1].tolist()
+
+    def on_all(self, operation):
+        """Do the same to each host; they must answer alike."""
+        answers = []
+        for host in self.hosts:
+            try:
+                answers.append(operation(host))
+            except ValueError as error:
+                answers.append(str(error))
+        assert answers.count(answers[0]) == len(answers), f"the hosts answer differently: {answers}"
+        return answers[0]
+
+    def pcpu_sets(self, data):
+        return data.draw(st.sets(st.integers(0, self.host.num_pcpus - 1), min_size=1).map(sorted))
+
+    def a_vcpu(self, data):
+        """``(domid, vcpu in the domain, its number)``."""
+        domid = data.draw(st.sampled_from(self.domids()))
+        slot = Domctl(self.host).slot(domid)
+        vcpu = data.draw(st.integers(0, int(self.host.sections["domain"]["num_vcpus"][slot]) - 1))
+        return domid, vcpu, int(self.host.sections["domain"]["first_vcpu"][slot]) + vcpu
+
+    has_domains = precondition(lambda self: len(self.domids()) > 0)
+
+    @rule(
+        data=st.data(),
+        num_vcpus=st.integers(1, 4),
+        is_open=st.booleans(),
+        given=params,
+        delay_ns=st.one_of(st.just(0), lengths_ns),
+        how=st.sampled_from(["anywhere", "placed", "hard", "soft"]),
+    )
+    def create(self, data, num_vcpus, is_open, given, delay_ns, how):
+        if is_open:
+            programs = [data.draw(open_programs)] * num_vcpus
+        else:
+            programs = data.draw(st.lists(closed_programs, min_size=num_vcpus, max_size=num_vcpus))
+        place = {}
+        if how == "placed":
+            place = {"pcpus": [data.draw(st.integers(0, self.host.num_pcpus - 1)) for _ in programs]}
+        elif how != "anywhere":
+            place = {f"{how}_affinity": self.pcpu_sets(data)}
+        domid = self.next_domid
+        self.next_domid += 1
+        before = self.host.digest()
+        answer = self.on_all(
+            lambda host: Domctl(host).create_domain(
+                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=host.now_ns + delay_ns, **place
+            )
+        )
+        if isinstance(answer, str):
+            assert "maximum of" in answer or "no room" in answer
+            assert self.host.digest() == before
+        else:
+            self.paused[domid] = 0
+
+    @has_domains
+    @rule(data=st.data())
+    def destroy(self, data):
+        domid = data.draw(st.sampled_from(self.domids()))
+        slot = Domctl(self.host).slot(domid)
+        first, count = self.host.sections["domain"][["first_vcpu", "num_vcpus"]][slot].tolist()
+        self.gone_running_ns += sum(self.host.runstate_ns(v)["running"] for v in range(first, first + count))
+        self.on_all(lambda host: Domctl(host).destroy_domain(domid))
+        del self.paused[domid]
+
+    @has_domains
+    @rule(data=st.data())
+    def pause(self, data):
+        domid = data.draw(st.sampled_from(self.domids()))
+        self.on_all(lambda host: Domctl(host).pause_domain(domid))
+        self.paused[domid] += 1
+
+    @precondition(lambda self: any(self.paused.values()))
+    @rule(data=st.data())
+    def unpause(self, data):
+        domid = data.draw(st.sampled_from([domid for domid, count in self.paused.items() if count]))
+        self.on_all(lambda host: Domctl(host).unpause_domain(domid))
+        self.paused[domid] -= 1
+
+    @has_domains
+    @rule(data=st.data(), online=st.booleans())
+    def hot_plug(self, data, online):
+        domid, vcpu, _ = self.a_vcpu(data)
+        self.on_all(lambda host: Domctl(host).set_vcpu_online(domid, vcpu, online))
+
+    @has_domains
+    @rule(data=st.data(), which=st.sampled_from(["hard", "soft"]))
+    def move(self, data, which):
+        domid, vcpu, _ = self.a_vcpu(data)
+        masks = {which: self.pcpu_sets(data)}
+        self.on_all(lambda host: Domctl(host).set_affinity(domid, vcpu, **masks))
+        assert Domctl(self.host).affinity(domid, vcpu)[which == "soft"] == masks[which]
+
+    @has_domains
+    @rule(data=st.data(), given=params)
+    def adjust(self, data, given):
+        domid = data.draw(st.sampled_from(self.domids()))
+        before = Domctl(self.host).domain_params(domid)
+        self.on_all(lambda host: Domctl(host).adjust_domain(domid, **given))
+        assert Domctl(self.host).domain_params(domid) == {**before, **given}
+
+    @rule(
+        given=st.fixed_dictionaries(
+            {},
+            optional={
+                "tslice_ms": st.sampled_from([1, 2, 5, 30, 100]),
+                "ratelimit_us": st.sampled_from([0, 100, 1000]),
+                "migration_delay_us": st.sampled_from([0, 500]),
+            },
+        )
+    )
+    def adjust_scheduler(self, given):
+        self.on_all(lambda host: Domctl(host).adjust_scheduler(**given))
+
+    @has_domains
+    @rule(data=st.data())
+    def send_event(self, data):
+        *_, number = self.a_vcpu(data)
+        self.on_all(lambda host: host.send_event(number))
+
+    @rule(data=st.data(), timeout_ns=st.one_of(st.none(), st.just(-1), lengths_ns))
+    def block(self, data, timeout_ns):
+        vcpus = self.host.sections["vcpu"]
+        running = [v for v in self.host.sections["pcpu"]["curr"].tolist() if v < MAX_VCPUS]
+        running = [v for v in running if not vcpus["pause_flags"][v] & PAUSE_BLOCKED]
+        if running:
+            number = data.draw(st.sampled_from(running))
+            if timeout_ns is None:
+                self.on_all(lambda host: host.block_vcpu(number))
+            else:
+                self.on_all(lambda host: host.poll_vcpu(number, timeout_ns))
+
+    def run_for(self, length_ns, cuts):
+        until_ns = self.host.now_ns + length_ns
+        self.hosts[0].run_until(until_ns)
+        for cut in range(1, cuts):
+            self.hosts[1].run_until(until_ns - length_ns + length_ns * cut // cuts)
+        self.hosts[1].run_until(until_ns)
+        self.hosts[2].run_until(until_ns)
+        assert not self.host.sections["clock"]["pending"].any(), "a pass was left behind"
+
+    @rule(length_ns=lengths_ns, cuts=st.integers(1, 9))
+    def run(self, length_ns, cuts):
+        self.run_for(length_ns, cuts)
+
+    @rule(length_ns=st.integers(100 * MS, 1000 * MS))
+    def run_long(self, length_ns):
+        self.run_for(length_ns, 2)
+
+    @rule(length_ns=lengths_ns, how=st.sampled_from(["restore", "elsewhere", "pickle"]))
+    def come_anew(self, length_ns, how):
+        """The third host goes ahead, and comes back."""
+        third = self.hosts[2]
+        snapshot = third.snapshot()
+        if how == "restore":
+            third.run_until(third.now_ns + length_ns)
+            third.restore(snapshot)
+        elif how == "elsewhere":
+            self.hosts[2] = self.make()
+            self.hosts[2].restore(snapshot)
+        else:
+            self.hosts[2] = pickle.loads(pickle.dumps(third))
+        assert self.hosts[2].snapshot() == snapshot
+
+    @invariant()
+    def the_laws_hold(self):
+        if hasattr(self, "hosts"):
+            self.assert_laws(self.host, self.gone_running_ns)
+
+    @invariant()
+    def all_hosts_agree(self):
+        if hasattr(self, "hosts"):
+            digests = [host.digest() for host in self.hosts]
+            assert digests.count(digests[0]) == len(digests), "the same history led to different states"
+
+
+def histories(assert_laws):
+    """The state machine with the laws to check."""
+    machine = Histories()
+    machine.assert_laws = assert_laws
+    return machine
+
+
+def test_the_laws_hold_in_every_history(assert_laws):
+    run_state_machine_as_test(
+        lambda: histories(assert_laws),
+        settings=settings(max_examples=settings.default.max_examples, stateful_step_count=30),
+    )
+
+
+@pytest.mark.slow
+def test_the_laws_hold_in_many_long_histories(assert_laws):
+    run_state_machine_as_test(
+        lambda: histories(assert_laws),
+        settings=settings(max_examples=10 * settings.default.max_examples, stateful_step_count=60),
+    )

@@ -1,0 +1,371 @@
+"""The core of the hypervisor: the loop, the scheduler pass, wake and sleep, and what it offers guests.
+
+The loop takes the earliest event, lets a mechanism or a guest change the machine, and, when nothing of the instant is
+left, runs the scheduler on every pCPU that was asked for a pass. At each decision point the policy is asked, its
+answer checked by construction of the interface, and a mechanism enacts it. The flow of wake, sleep, block, the pass
+and migration is that of Xen's core scheduler; what takes no time on real hardware but code does (hypervisor paths,
+inter-processor interrupts) takes none here unless the cost model says so.
+"""
+from cpython.ref cimport PyObject
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from xengym.machine.mask cimport mask_next, mask_test
+from xengym.machine.state cimport (
+    BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, RUNNABLE, RUNNING, Clock, Domain,
+    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, response_bin, slice_timer,
+)
+from xengym.mechanisms.runstate cimport set_runstate
+from xengym.mechanisms.softirq cimport raise_schedule
+from xengym.policies.schedulers.api cimport Decision, Hypervisor, Scheduler
+from xengym.sim.timers cimport (
+    ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_arm_hypervisor, timer_disarm, timer_replay,
+)
+from xengym.sim.trace cimport (
+    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
+    TRACE_SWITCH, TRACE_WAKE, TRACE_YIELD, trace,
+)
+
+
+cdef class GuestKind:
+    """Base of guest programs (see `host.pxd` for the operations and who calls them)."""
+
+    name = ""
+
+    def sections(self, max_vcpus, max_domains):
+        """Arena sections of this kind: a list of ``(name, dtype, count)``."""
+        return []
+
+    def bind(self, HostCore host, int number, views):
+        """Attach to a host; ``views`` maps each section's name to its array."""
+        self.host = host
+        self.m = &host.m
+        self.number = number
+
+    def configure(self, int d, int v, spec):
+        """Prepare vCPU ``v`` of domain slot ``d`` to run ``spec``, a ``ProgramSpec`` of this kind."""
+
+    def __reduce__(self):
+        return type(self), ()
+
+    def programs(self):
+        """Immutable program data that lives outside the arena; goes into snapshots."""
+        return None
+
+    def set_programs(self, programs):
+        """Take back what ``programs`` returned."""
+
+    cdef void started(self, int v, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
+        self.host.block(v)
+
+    cdef void timer(self, int v, int64_t now_ns) noexcept nogil:
+        self.host.deliver_event(v)
+
+    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil:
+        pass
+
+
+cdef class HostCore(Hypervisor):
+    """What runs without the interpreter; `Host` adds construction and what Python sees."""
+
+    # -- services for guests -------------------------------------------------------------------------------------
+
+    cdef void set_work(self, int v, int64_t work_ns) noexcept nogil:
+        """Give v so much CPU time to use before its program decides again."""
+        cdef Machine* m = &self.m
+        cdef Vcpu* vc = &m.vcpu[v]
+        vc.work_left_ns = work_ns
+        if is_current(m, v):
+            vc.work_at_ns = m.clock.now_ns
+            if work_ns != FOREVER:
+                timer_arm(m, completion_timer(m, vc.pcpu), m.clock.now_ns + work_ns, order_key(ORDER_COMPLETION, v))
+            else:
+                timer_disarm(m, completion_timer(m, vc.pcpu))
+
+    cdef void block(self, int v) noexcept nogil:
+        """v gives up the CPU until an event arrives (Xen: SCHEDOP_block).
+
+        If one waits already the call returns at once, and the program has to decide again.
+        """
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        if vc.event_pending:
+            vc.event_pending = 0
+            self.set_work(v, 0)
+            return
+        vc.pause_flags |= PAUSE_BLOCKED
+        vc.blocks += 1
+        trace(&self.m, TRACE_BLOCK, vc.pcpu, v, 0, 0)
+        raise_schedule(&self.m, vc.pcpu)
+
+    cdef void poll(self, int v, int64_t timeout_ns) noexcept nogil:
+        """Block until an event or the timeout, whichever is first (Xen: SCHEDOP_poll); < 0: no timeout."""
+        self.block(v)
+        if self.m.vcpu[v].pause_flags & PAUSE_BLOCKED and timeout_ns >= 0:
+            self.m.vcpu[v].is_polling = 1
+            self.arm_guest_timer(v, self.m.clock.now_ns + timeout_ns)
+
+    cdef void yield_cpu(self, int v) noexcept nogil:
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        vc.yields += 1
+        trace(&self.m, TRACE_YIELD, vc.pcpu, v, 0, 0)
+        self.scheduler_policy.yield_cpu(v, self.m.clock.now_ns)
+        raise_schedule(&self.m, vc.pcpu)
+
+    cdef void deliver_event(self, int v) noexcept nogil:
+        """An event-channel notification: wakes a blocked vCPU, otherwise stays pending."""
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        if not vc.pause_flags & PAUSE_BLOCKED:
+            vc.event_pending = 1
+            return
+        vc.pause_flags &= ~<unsigned int>PAUSE_BLOCKED
+        if vc.is_polling:
+            vc.is_polling = 0
+            timer_disarm(&self.m, guest_timer(&self.m, v))
+        vc.wakes += 1
+        if is_current(&self.m, v):
+            vc.wake_latency_count += 1  # it had not left the CPU yet
+        else:
+            vc.wake_at_ns = self.m.clock.now_ns
+        self.m.clock.executing_pcpu = vc.waker_pcpu
+        self.wake_vcpu(v)
+
+    cdef void arm_guest_timer(self, int v, int64_t at_ns) noexcept nogil:
+        timer_arm(&self.m, guest_timer(&self.m, v), at_ns, order_key(ORDER_GUEST, v))
+
+    cdef void arm_domain_timer(self, int d, int64_t at_ns) noexcept nogil:
+        timer_arm(&self.m, domain_timer(&self.m, d), at_ns, order_key(ORDER_GUEST, self.m.max_vcpus + d))
+
+    cdef void job_submitted(self, int d, int64_t work_ns) noexcept nogil:
+        self.m.domain[d].jobs_submitted += 1
+        self.m.domain[d].work_submitted_ns += work_ns
+        trace(&self.m, TRACE_JOB_SUBMIT, 0, NO_VCPU, d, work_ns)
+
+    cdef void job_done(self, int d, int v, int64_t response_ns) noexcept nogil:
+        cdef Domain* dom = &self.m.domain[d]
+        dom.jobs_done += 1
+        if dom.latency_target_ns == 0 or response_ns <= dom.latency_target_ns:
+            dom.jobs_in_time += 1
+        dom.response_ns += response_ns
+        if response_ns > dom.response_max_ns:
+            dom.response_max_ns = response_ns
+        dom.response_bins[response_bin(response_ns)] += 1
+        trace(&self.m, TRACE_JOB_DONE, self.m.vcpu[v].pcpu, v, d, response_ns)
+
+    cdef void segment_done(self, int v) noexcept nogil:
+        self.m.vcpu[v].segments += 1
+        trace(&self.m, TRACE_SEGMENT, self.m.vcpu[v].pcpu, v, 0, 0)
+
+    # -- services for the scheduler ------------------------------------------------------------------------------
+
+    cdef void pause_vcpu(self, int v) noexcept nogil:
+        self.m.vcpu[v].pause_count += 1
+        self.sleep_vcpu(v)
+
+    cdef void unpause_vcpu(self, int v) noexcept nogil:
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        vc.pause_count -= 1
+        if vc.pause_count == 0:
+            if vc.runstate == OFFLINE:
+                vc.held_ns += self.m.clock.now_ns - vc.runstate_at_ns
+            self.wake_vcpu(v)
+
+    # -- the core ------------------------------------------------------------------------------------------------
+
+    cdef void wake_vcpu(self, int v) noexcept nogil:
+        cdef Machine* m = &self.m
+        cdef Vcpu* vc = &m.vcpu[v]
+        trace(m, TRACE_WAKE, m.clock.executing_pcpu, v, 0, vc.pause_flags & PAUSE_BLOCKED)
+        if is_runnable(m, v):
+            if vc.runstate >= BLOCKED:
+                set_runstate(m, v, RUNNABLE, m.clock.now_ns)
+            self.scheduler_policy.wake(v, m.clock.now_ns)
+        elif not vc.pause_flags & PAUSE_BLOCKED and vc.runstate == BLOCKED:
+            set_runstate(m, v, OFFLINE, m.clock.now_ns)
+
+    cdef void sleep_vcpu(self, int v) noexcept nogil:
+        cdef Machine* m = &self.m
+        trace(m, TRACE_SLEEP, m.vcpu[v].pcpu, v, 0, 0)
+        if not is_runnable(m, v):
+            if m.vcpu[v].runstate == RUNNABLE:
+                set_runstate(m, v, OFFLINE, m.clock.now_ns)
+            self.scheduler_policy.sleep(v, m.clock.now_ns)
+
+    cdef void bring_up(self, int v) noexcept nogil:
+        """Bring a vCPU online; the first time, its program begins."""
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        vc.pause_flags &= ~<unsigned int>PAUSE_DOWN
+        self.m.clock.executing_pcpu = 0
+        if not vc.has_started:
+            vc.has_started = 1
+            trace(&self.m, TRACE_STARTED, vc.pcpu, v, 0, 0)
+            (<GuestKind>self.kind_table[self.guest_kind_of[v]]).started(v, self.m.clock.now_ns)
+        self.wake_vcpu(v)
+
+    cdef void start_migration(self, int v) noexcept nogil:
+        self.m.vcpu[v].pause_flags |= PAUSE_MIGRATING
+        self.sleep_vcpu(v)
+        if not is_current(&self.m, v):
+            self.finish_migration(v)
+
+    cdef void finish_migration(self, int v) noexcept nogil:
+        cdef Vcpu* vc = &self.m.vcpu[v]
+        cdef int p = self.scheduler_policy.pick_pcpu(v)
+        if not mask_test(vc.hard_affinity, p):
+            p = mask_next(vc.hard_affinity, -1, self.m.num_words)
+        vc.pause_flags &= ~<unsigned int>PAUSE_MIGRATING
+        self.scheduler_policy.migrate(v, p)
+        self.wake_vcpu(v)
+
+    cdef void schedule(self, int p) noexcept nogil:
+        """One pass of the scheduler on pCPU p."""
+        cdef Machine* m = &self.m
+        cdef Clock* clock = m.clock
+        cdef Pcpu* pc = &m.pcpu[p]
+        cdef int64_t now_ns = clock.now_ns
+        cdef int64_t latency_ns, cost_ns
+        cdef int prev = pc.curr
+        cdef int next
+        cdef Vcpu* pv = &m.vcpu[prev]
+        cdef Vcpu* nv
+        cdef Decision decision
+        clock.passes += 1
+        pc.invocations += 1
+        decision = self.scheduler_policy.do_schedule(p, now_ns)
+        next = decision.next_vcpu
+        if decision.slice_ns >= 0:
+            timer_arm_hypervisor(m, slice_timer(m, p), now_ns + decision.slice_ns)
+        else:
+            timer_disarm(m, slice_timer(m, p))
+        if next == prev:
+            trace(m, TRACE_CONTINUE, p, next, 0, decision.slice_ns)
+            return
+        trace(m, TRACE_SWITCH, p, next, prev, decision.slice_ns)
+        clock.context_switches += 1
+        pc.context_switches += 1
+        pc.curr = next
+        nv = &m.vcpu[next]
+        # Out with prev.
+        if not pv.is_idle:
+            if pv.work_left_ns != FOREVER:
+                pv.work_left_ns -= now_ns - pv.work_at_ns
+            if pv.pause_flags & PAUSE_BLOCKED:
+                set_runstate(m, prev, BLOCKED, now_ns)
+                pv.waker_pcpu = p
+            elif is_runnable(m, prev):
+                set_runstate(m, prev, RUNNABLE, now_ns)
+            else:
+                set_runstate(m, prev, OFFLINE, now_ns)
+            pc.last_guest = prev
+        else:
+            set_runstate(m, prev, RUNNABLE, now_ns)
+        # In with next.
+        nv.switch_at_ns = now_ns
+        set_runstate(m, next, RUNNING, now_ns)
+        if nv.is_idle:
+            timer_disarm(m, completion_timer(m, p))
+        else:
+            nv.dispatches += 1
+            if nv.dispatched_pcpu != p:
+                if nv.dispatched_pcpu >= 0:
+                    nv.migrations += 1
+                nv.dispatched_pcpu = p
+            if nv.wake_at_ns >= 0:
+                latency_ns = now_ns - nv.wake_at_ns
+                nv.wake_at_ns = -1
+                nv.wake_latency_count += 1
+                nv.wake_latency_ns += latency_ns
+                if latency_ns > nv.wake_latency_max_ns:
+                    nv.wake_latency_max_ns = latency_ns
+            if pc.last_guest != next:
+                cost_ns = m.switch_cost_ns + m.refill_cost_ns
+                nv.overhead_ns += cost_ns
+                if nv.work_left_ns != FOREVER:
+                    nv.work_left_ns += cost_ns
+            nv.work_at_ns = now_ns
+            if nv.work_left_ns != FOREVER:
+                timer_arm(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))
+            else:
+                timer_disarm(m, completion_timer(m, p))
+        # prev's registers are saved.
+        pv.switch_at_ns = now_ns
+        self.scheduler_policy.context_saved(prev, now_ns)
+        if pv.pause_flags & PAUSE_MIGRATING:
+            clock.executing_pcpu = p
+            self.finish_migration(prev)
+
+    cdef void serve_schedule(self) noexcept nogil:
+        """Run every pass that was asked for: rounds of ascending pCPUs, each until it has none pending."""
+        cdef Machine* m = &self.m
+        cdef uint64_t* pending = m.clock.pending
+        cdef uint64_t bit
+        cdef int p = -1
+        while True:
+            p = mask_next(pending, p, m.num_words)
+            if p < 0:
+                p = mask_next(pending, -1, m.num_words)
+                if p < 0:
+                    break
+            bit = <uint64_t>1 << (p & 63)
+            while pending[p >> 6] & bit:
+                pending[p >> 6] &= ~bit
+                self.schedule(p)
+        m.clock.any_pending = 0
+
+    cdef void fire_completion(self, int p) noexcept nogil:
+        cdef Machine* m = &self.m
+        cdef int v = m.pcpu[p].curr
+        m.vcpu[v].work_left_ns = 0
+        m.vcpu[v].work_at_ns = m.clock.now_ns
+        m.clock.executing_pcpu = p
+        (<GuestKind>self.kind_table[self.guest_kind_of[v]]).completed(v, m.clock.now_ns)
+
+    cdef void fire_guest_timer(self, int v) noexcept nogil:
+        cdef Machine* m = &self.m
+        if not m.vcpu[v].has_started:
+            self.bring_up(v)
+        elif m.vcpu[v].is_polling:
+            self.deliver_event(v)
+        else:
+            (<GuestKind>self.kind_table[self.guest_kind_of[v]]).timer(v, m.clock.now_ns)
+
+    cdef void run(self, int64_t until_ns, uint64_t until_key) noexcept nogil:
+        """Let time pass up to the instant `until_ns`, before its events whose key is `until_key` or later."""
+        cdef Machine* m = &self.m
+        cdef Clock* clock = m.clock
+        cdef int slot, n = m.num_pcpus
+        cdef int64_t at_ns
+        cdef int first_vcpu = 3 * n + 1
+        cdef int first_domain = first_vcpu + m.max_vcpus
+        cdef int d
+        while True:
+            slot = m.winner[1]
+            at_ns = m.timer[slot].at_ns
+            if at_ns > clock.now_ns:
+                if clock.any_pending:
+                    self.serve_schedule()
+                    continue
+                if at_ns > until_ns:
+                    break
+                clock.now_ns = at_ns
+            if at_ns == until_ns and m.timer[slot].key >= until_key:
+                break
+            clock.events += 1
+            m.timer[slot].at_ns = INT64_MAX
+            if slot < n:
+                raise_schedule(m, slot)
+            elif slot < 2 * n:
+                clock.executing_pcpu = slot - n
+                self.scheduler_policy.tick(slot - n, at_ns)
+            elif slot < 3 * n:
+                self.fire_completion(slot - 2 * n)
+            elif slot == 3 * n:
+                self.scheduler_policy.accounting(at_ns)
+            elif slot < first_domain:
+                self.fire_guest_timer(slot - first_vcpu)
+            else:
+                d = slot - first_domain
+                (<GuestKind>self.kind_table[self.guest_kind_of[m.domain[d].first_vcpu]]).domain_timer(d, at_ns)
+            if m.timer[slot].at_ns == INT64_MAX:
+                timer_replay(m, slot)
+        clock.now_ns = until_ns

@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.credit_placement import CreditPlacement
+
+class CreditAccounting(CreditPlacement): ...

@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.credit_state import CreditState
+
+class CreditPlacement(CreditState): ...
