@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -42,6 +43,8 @@ class BatchVecEnv(VecEnv):
         # Reward first, then its terms: one addition a step keeps all of an episode's sums.
         self._totals = np.zeros((batch.num_envs, 1 + len(TERM_NAMES)))
         self._lengths = np.zeros(batch.num_envs, dtype=np.int64)
+        #: Wall-clock time spent in the native batch.
+        self.stepping_s = 0.0
         self._started_s = time.monotonic()
         super().__init__(batch.num_envs, batch.single_observation_space, batch.single_action_space)
 
@@ -73,7 +76,9 @@ class BatchVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step every host: observations, rewards, whether an episode ended (both of shape ``(num_envs,)``), infos."""
+        begun_s = time.perf_counter()
         obs, rewards, _, truncated, batch_info = self.batch.step(self._actions)
+        self.stepping_s += time.perf_counter() - begun_s
         self._totals[:, 0] += rewards
         for k, name in enumerate(TERM_NAMES, 1):
             self._totals[:, k] += batch_info[name]
@@ -148,7 +153,7 @@ class BatchVecEnv(VecEnv):
 
 
 def make_batch(
-    scenario: Any, *, num_envs: int, num_threads: int = 1, data: str | None = None, split: str = "train"
+    scenario: Any, *, num_envs: int, num_threads: int = 1, data: str | Path | None = None, split: str = "train"
 ) -> BatchVecEnv:
     """A batch of hosts for SB3.
 
@@ -163,7 +168,7 @@ def make_batch(
         "xengym/Host-v0",
         num_envs=num_envs,
         vectorization_mode="vector_entry_point",
-        vector_kwargs={"num_threads": num_threads},
+        num_threads=num_threads,
         scenario=scenario,
         data=data,
         split=split,

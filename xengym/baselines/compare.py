@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from xengym.baselines.policies import Policy
 from xengym.envs.host.env import TERM_NAMES, HostEnv
+from xengym.formats.files import write_whole
 from xengym.render.text_table import text_table
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import SEED_RANGES
@@ -119,12 +121,11 @@ def comparison_table(results: Sequence[EpisodeResult]) -> str:
 
 def write_csv(results: Iterable[EpisodeResult], path: Path) -> None:
     """Write one line an episode; replaces the file whole."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(EpisodeResult._fields)
-        writer.writerows(results)
-    temporary.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(EpisodeResult._fields)
+    writer.writerows(results)
+    write_whole(path, text.getvalue())
 
 
 def plot(results: Sequence[EpisodeResult], path: Path, *, title: str = "") -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from xengym.cli.progress import progress_bar
+from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
 from xengym.machine.state import response_bin_floor_ns
 from xengym.render.text_table import text_table
@@ -159,7 +160,5 @@ def _write_trace(host: Host, path: Path) -> None:
     text = "\n".join(lines) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
-        return
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    else:
+        write_whole(path, text)

@@ -131,7 +131,7 @@ class Replay:
     def __post_init__(self) -> None:
         size = len(self.cpu_pct)
         _require(size > 0, "replay: the trace has no samples")
-        _require(int(np.max(self.cpu_pct)) <= 100, "replay: cpu_pct must be 0..100")
+        _require(int(self.cpu_pct.max()) <= 100, "replay: cpu_pct must be 0..100")
         _require(self.sample_ns >= 1, f"replay: sample_ns must be >= 1, found {self.sample_ns}")
         _require(self.job_period_ns >= 100, f"replay: job_period_ns must be >= 100, found {self.job_period_ns}")
         _require(

@@ -53,6 +53,10 @@ cdef class QueueKind(GuestKind):
         self.jobs = &jobs[0]
         self.serving = &serving[0]
 
+    def check(self, where, programs):
+        if any(program is not programs[0] for program in programs):
+            raise ValueError(f"{where}: a {self.name} belongs to a whole domain; all its vCPUs must run the same program object")
+
     def configure(self, int d, int v, spec):
         self.serving[v] = -1
         self.queue[d].head = 0

@@ -40,6 +40,9 @@ cdef class GuestKind:
         self.m = &host.m
         self.number = number
 
+    def check(self, where, programs):
+        """Raise ValueError, naming ``where``, if a domain's vCPUs cannot run ``programs`` (all of them, any kinds)."""
+
     def configure(self, int d, int v, spec):
         """Prepare vCPU ``v`` of domain slot ``d`` to run ``spec``, a ``ProgramSpec`` of this kind."""
 

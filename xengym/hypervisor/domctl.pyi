@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
-from xengym.hypervisor.program import ProgramSpec
 from xengym.hypervisor.host import Host
+from xengym.hypervisor.program import ProgramSpec
 
 MAX_DOMID: int
 

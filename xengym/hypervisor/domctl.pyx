@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.hypervisor.host cimport Host
 from xengym.machine.mask cimport mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
 from xengym.machine.state cimport (
-    MASK_WORDS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
+    MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
 )
 from xengym.sim.timers cimport timer_disarm
 from xengym.sim.trace cimport TRACE_ADJUST, TRACE_DOMAIN_ADD, TRACE_DOMAIN_REMOVE, trace
@@ -14,6 +14,7 @@ from libc.string cimport memset
 
 import numpy as np
 
+MAX_TIME_NS = 1 << 62
 MAX_DOMID = 32751  # the ids above are Xen's own (idle, I/O and the like)
 
 
@@ -116,11 +117,22 @@ cdef class Domctl:
             raise ValueError(f"{where}: {num_vcpus} vCPUs but {len(programs)} programs")
         kinds = {kind.name: kind for kind in host.guest_kinds}
         starts = list(start_ns) if isinstance(start_ns, (list, tuple)) else [start_ns] * num_vcpus
-        if len(starts) != num_vcpus or (pcpus is not None and len(pcpus) != num_vcpus):
-            raise ValueError(f"{where}: start_ns and pcpus need one entry for each of {num_vcpus} vCPUs")
+        for what, entries in (("start_ns", starts), ("pcpus", pcpus)):
+            if entries is not None and len(entries) != num_vcpus:
+                raise ValueError(f"{where}: {num_vcpus} vCPUs but {len(entries)} entries in {what}")
+        for start in starts:
+            _integer(where, "start_ns", start, MAX_TIME_NS)
+        _integer(where, "latency_target_ns", latency_target_ns, MAX_TIME_NS)
+        if not 0 <= agreed_pcpus <= MAX_PCPUS:
+            raise ValueError(f"{where}: agreed_pcpus must be 0..{MAX_PCPUS}, found {agreed_pcpus}")
+        params = params or {}
+        host.scheduler_policy.check_domain_params(
+            f"{where}, scheduler {host.scheduler_policy.name} {host.scheduler_policy.version}", num_vcpus, params
+        )
         for spec in programs:
             if spec.kind not in kinds:
                 raise ValueError(f"{where}: unknown program {spec.kind!r}; this host knows {', '.join(kinds)}")
+            kinds[spec.kind].check(where, programs)
         hard = self._mask(where, "hard_affinity", hard_affinity)
         soft = self._mask(where, "soft_affinity", soft_affinity)
         for given in pcpus or ():
@@ -164,14 +176,10 @@ cdef class Domctl:
             self._set_masks(vc, hard, soft)
             host.guest_kind_of[v] = kinds[programs[i].kind].number
         host.scheduler_policy.insert_domain(d)
-        try:
-            if params:
-                host.scheduler_policy.adjust_domain(d, params)
-            for i in range(num_vcpus):
-                kinds[programs[i].kind].configure(d, first + i, programs[i])
-        except (ValueError, TypeError):
-            self._forget(d)
-            raise
+        if params:
+            host.scheduler_policy.adjust_domain(d, params)
+        for i in range(num_vcpus):
+            kinds[programs[i].kind].configure(d, first + i, programs[i])
         for i in range(num_vcpus):
             v = first + i
             m.vcpu[v].pcpu = pcpus[i] if pcpus else self._initial_pcpu(v)
@@ -189,8 +197,10 @@ cdef class Domctl:
         cdef int d = self._slot(domid)
         cdef int v, first = m.domain[d].first_vcpu, n = m.domain[d].num_vcpus
         m.domain[d].pause_count += 1
+        # All are taken off their queues before any pCPU looks for the next to run.
         for v in range(first, first + n):
             self.host.sleep_vcpu(v)
+        for v in range(first, first + n):
             self._deschedule(v)
             timer_disarm(m, guest_timer(m, v))
             self.host.scheduler_policy.remove_vcpu(v, m.clock.now_ns)
@@ -357,6 +367,11 @@ cdef class Domctl:
             and mask_intersects(vc.soft_affinity, vc.hard_affinity, m.num_words)
             and not mask_is_subset(m.online, vc.soft_affinity, m.num_words)
         )
+
+
+def _integer(where, name, value, high):
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value <= high:
+        raise ValueError(f"{where}: {name} must be an integer 0..{high}, found {value!r}")
 
 
 cdef object _mask_value(uint64_t* words):

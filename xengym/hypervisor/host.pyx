@@ -245,8 +245,7 @@ cdef class Host(HostCore):
 
     def snapshot(self):
         """Copy the whole state (not the trace)."""
-        programs = [kind.programs() for kind in self.guest_kinds]
-        return Snapshot(self.arena.block.copy(), programs, dict(self.domain_names), self._seed)
+        return Snapshot(self.arena.block.copy(), self._programs(), dict(self.domain_names), self._seed)
 
     def restore(self, snapshot):
         """Return to a snapshot's state exactly.
@@ -266,13 +265,22 @@ cdef class Host(HostCore):
         self._seed = snapshot.seed
 
     def digest(self):
-        """SHA-256 of the whole state, as hexadecimal text."""
-        return hashlib.sha256(self.arena.block).hexdigest()
+        """SHA-256 of the whole state and of the programs that the guests run, as hexadecimal text."""
+        digest = hashlib.sha256(self.arena.block)
+        for programs in self._programs():
+            if programs is not None:
+                digest.update(programs)
+        return digest.hexdigest()
+
+    def _programs(self):
+        return [kind.programs() for kind in self.guest_kinds]
 
     def __eq__(self, other):
         if not isinstance(other, Host):
             return NotImplemented
-        return bool(np.array_equal(self.arena.block, other.arena.block))
+        return bool(np.array_equal(self.arena.block, other.arena.block)) and all(
+            np.array_equal(ours, theirs) for ours, theirs in zip(self._programs(), other._programs(), strict=True)
+        )
 
     __hash__ = None
 

@@ -1,4 +1,4 @@
-"""What the hypervisor must know of a guest program: which kind runs it. The programs themselves are the guests' affair."""
+"""What the hypervisor must know of a guest program: which kind runs it. The rest is the guests' affair."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,44 +88,62 @@ def build_host(config: ScenarioConfig) -> Host:
     )
 
 
-def populate(host: Host, config: ScenarioConfig, *, seed: int, data: Path | None = None) -> None:
-    """Return a host to time 0 and create the scenario's domains on it.
+class Plan:
+    """A scenario made ready to be set up many times, once for each episode.
 
     Args:
-        host: from ``build_host`` of the same scenario, or of one with the same machine, scheduler and limits.
         config: the scenario.
-        seed: the episode's seed: every random choice of set-up and of the run follows from it.
         data: folder with PlanetLab days for replayed demand; None: ``XENGYM_DATA``, else the generator.
 
     Raises:
-        ScenarioError: a domain cannot exist; names it and what was expected.
+        ScenarioError: a program is impossible; names the domain and what was expected.
     """
-    host.reset(seed)
-    control = Domctl(host)
-    setup: np.random.Generator | None = None
-    source: DemandSource | None = None
-    for index, domain in enumerate(config.domains):
-        if isinstance(domain.program, ReplayConfig):
-            source = demand_source(data) if source is None else source
-            setup = np.random.default_rng([seed, _SETUP_STREAM]) if setup is None else setup
-            program: ProgramSpec = _replay(domain, source, setup)
-        else:
-            program = _closed_program(domain)
-        try:
-            control.create_domain(
-                config.domid(index),
-                program,
-                num_vcpus=domain.vcpus,
-                name=domain.name,
-                params=domain.params,
-                start_ns=ms_to_ns(domain.start_ms),
-                hard_affinity=domain.cpus,
-                soft_affinity=domain.cpus_soft,
-                latency_target_ns=ms_to_ns(domain.latency_target_ms),
-                agreed_pcpus=domain.agreed_pcpus,
-            )
-        except ValueError as error:
-            raise ScenarioError(f"key 'domains.{index}' ({domain.name}): {error}") from error
+
+    def __init__(self, config: ScenarioConfig, data: Path | None = None) -> None:
+        self.config = config
+        self._source = demand_source(data) if needs_demand(config) else None
+        self._domains = [(config.domid(i), domain, _program(domain)) for i, domain in enumerate(config.domains)]
+        self._arguments: list[dict[str, Any]] = [
+            {
+                "num_vcpus": domain.vcpus,
+                "name": domain.name,
+                "params": domain.params,
+                "start_ns": ms_to_ns(domain.start_ms),
+                "hard_affinity": domain.cpus,
+                "soft_affinity": domain.cpus_soft,
+                "latency_target_ns": ms_to_ns(domain.latency_target_ms),
+                "agreed_pcpus": domain.agreed_pcpus,
+            }
+            for domain in config.domains
+        ]
+
+    def populate(self, host: Host, *, seed: int) -> None:
+        """Return a host to time 0 and create the scenario's domains on it.
+
+        Args:
+            host: from ``build_host`` of this scenario, or of one with the same machine, scheduler and limits.
+            seed: the episode's seed: every random choice of set-up and of the run follows from it.
+
+        Raises:
+            ScenarioError: a domain cannot exist; names it and what was expected.
+        """
+        host.reset(seed)
+        control = Domctl(host)
+        setup: np.random.Generator | None = None
+        for index, (domid, domain, program) in enumerate(self._domains):
+            if program is None:
+                setup = np.random.default_rng([seed, _SETUP_STREAM]) if setup is None else setup
+                assert self._source is not None
+                program = _replay(domain, self._source, setup)
+            try:
+                control.create_domain(domid, program, **self._arguments[index])
+            except ValueError as error:
+                raise ScenarioError(f"key 'domains.{index}' ({domain.name}): {error}") from error
+
+
+def populate(host: Host, config: ScenarioConfig, *, seed: int, data: Path | None = None) -> None:
+    """Set a scenario up once; see ``Plan``, which does it many times."""
+    Plan(config, data).populate(host, seed=seed)
 
 
 def check_scenario(config: ScenarioConfig, source: str, *, data: Path | None = None) -> None:
@@ -144,7 +162,8 @@ def _distribution(config: DistributionConfig) -> DistributionSpec:
     return DistributionSpec(config.kind, config.mean_ms * MS_NS, config.spread)
 
 
-def _closed_program(domain: DomainConfig) -> ProgramSpec:
+def _program(domain: DomainConfig) -> ProgramSpec | None:
+    """What a domain runs; None for replayed demand, which is drawn anew for each episode."""
     program: ProgramConfig = domain.program
     try:
         match program:
@@ -162,7 +181,7 @@ def _closed_program(domain: DomainConfig) -> ProgramSpec:
             case ServerConfig():
                 return Server(_distribution(program.arrival), _distribution(program.service))
             case ReplayConfig():
-                raise AssertionError("replayed demand is set up by its own function")
+                return None
             case _:
                 assert_never(program)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Draws from named distributions, bit-identical on every platform (see `random.pxd`)."""
-from libc.math cimport frexp, ldexp, sqrt
+from libc.math cimport ldexp, sqrt
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from typing import NamedTuple
 
@@ -17,13 +18,18 @@ cdef double _PARETO_CUT = 1000.0
 
 
 cdef double exact_log(double x) noexcept nogil:
-    """Natural logarithm of x > 0 by the series of artanh; frexp is exact, the rest is + - * /."""
+    """Natural logarithm of a normal x > 0 by the series of artanh: bits of the format, then + - * /."""
+    cdef uint64_t bits
+    cdef double mantissa, s, z, series
     cdef int exponent
-    cdef double mantissa = frexp(x, &exponent)
-    cdef double s, z, series
-    if mantissa < 0.7071067811865476:
-        mantissa *= 2.0
-        exponent -= 1
+    memcpy(&bits, &x, sizeof(double))
+    # x = mantissa 2^exponent with the mantissa in [1, 2), then moved to about [0.7, 1.4).
+    exponent = <int>(bits >> 52) - 1023
+    bits = (bits & <uint64_t>0x000FFFFFFFFFFFFF) | <uint64_t>0x3FF0000000000000
+    memcpy(&mantissa, &bits, sizeof(double))
+    if mantissa > 1.4142135623730951:
+        mantissa *= 0.5
+        exponent += 1
     s = (mantissa - 1.0) / (mantissa + 1.0)
     z = s * s
     series = 1.0 / 21.0
@@ -107,7 +113,7 @@ class DistributionSpec(NamedTuple):
             raise ValueError(f"{where}: mean of a {self.kind} distribution must be at least 1 ns, found {self.mean_ns}")
         if self.kind == "uniform" and not 0 <= self.spread <= 1:
             raise ValueError(f"{where}: spread of a uniform distribution is a fraction 0..1, found {self.spread}")
-        if self.kind == "pareto" and not self.spread > 1:
+        if self.kind == "pareto" and not 1 < self.spread < float("inf"):
             raise ValueError(f"{where}: shape of a pareto distribution must be > 1 (else no mean), found {self.spread}")
         if self.kind == "lognormal" and not 0 <= self.spread <= 4:
             raise ValueError(f"{where}: sigma of a lognormal distribution must be 0..4, found {self.spread}")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from xengym.formats.files import write_whole
 from xengym.formats.oracle import SCHEMA, OracleScenario
 from xengym.testing.conformance_run import Run, run_scenario
 
@@ -144,13 +145,6 @@ def check_scenarios(
         if progress is not None:
             progress()
     return report
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def write_verdicts(report: Report, path: Path) -> None:

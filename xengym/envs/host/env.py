@@ -16,7 +16,7 @@ from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host, Snapshot
 from xengym.render.frames import ScheduleFrame
 from xengym.render.xentop import xentop_table
-from xengym.scenarios.build import build_host, populate
+from xengym.scenarios.build import Plan, build_host
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import Episode, EpisodeSource
 from xengym.units import ms_to_ns, s_to_ns
@@ -113,6 +113,7 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         self.episodes = EpisodeSource(scenario, split, self._data)
         self.episode = Episode(self.episodes.shape, 0)
         self._frame: ScheduleFrame | None = None
+        self._plan = Plan(self.episode.config, self._data)
         self.stepper = self._build()
         size = self.stepper.actions.size
         self.action_space: spaces.Space[Any]
@@ -248,7 +249,9 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
     def _begin(self, episode: Episode, params: dict[str, dict[str, int]]) -> None:
         self.episode = episode
         config = episode.config
-        populate(self.host, config, seed=episode.seed, data=self._data)
+        if self._plan.config is not config:
+            self._plan = Plan(config, self._data)
+        self._plan.populate(self.host, seed=episode.seed)
         self._override(params)
         self._set_episode_length()
         self.stepper.num_steps = 0

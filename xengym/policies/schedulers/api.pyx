@@ -32,10 +32,14 @@ cdef class Scheduler:
         """What an agent may set on each domain: a list of `Tunable`, in the order of `set_tunables`."""
         return []
 
+    def check_domain_params(self, where, num_vcpus, params):
+        """Raise ValueError, naming ``where``, for parameters that a domain of so many vCPUs cannot have."""
+        if params:
+            raise ValueError(f"{where}: there are no domain parameters; found {', '.join(sorted(params))}")
+
     def adjust_domain(self, int d, params):
         """Set parameters of domain slot ``d`` from a mapping; unknown names or impossible values raise ValueError."""
-        if params:
-            raise ValueError(f"scheduler {self.name!r} has no domain parameters; found {', '.join(sorted(params))}")
+        self.check_domain_params(f"scheduler {self.name}", self.m.domain[d].num_vcpus, params)
 
     def domain_params(self, int d):
         """Parameters of domain slot ``d`` as a dict."""

@@ -45,6 +45,7 @@ from xengym.policies.schedulers.tunables import Tunable
 cdef int64_t CREDITS_PER_MS = 10
 cdef int64_t MIN_TIMER_NS = 100_000       # shortest slice after 4.8
 cdef int64_t MS_NS = 1_000_000
+cdef int64_t LONG_AGO_NS = -10_000_000_000  # before the start by more than any rate limit
 cdef int64_t FIXED_SLICE_NS = 30_000_000  # the idle slice of 3.x
 
 DEFAULT_WEIGHT = 256
@@ -126,7 +127,7 @@ cdef class CreditScheduler(CreditAccounting):
             self.pcpu[p].tail = NO_VCPU
             self.pcpu[p].idle_bias = m.num_pcpus - 1
             self.pcpu[p].node_bias = m.num_pcpus - 1
-            self.pcpu[p].last_balance_ns = -MS_NS
+            self.pcpu[p].last_balance_ns = LONG_AGO_NS
             self.vcpu[idle].priority = PRI_IDLE
             mask_set(pool.idle, p)
         # Accounting is armed first, so it precedes the first pCPU's tick wherever the two coincide.
@@ -253,19 +254,20 @@ cdef class CreditScheduler(CreditAccounting):
             Tunable("cap", 0, None, 0, log_scale=False, zero_means_none=True),
         ]
 
-    def adjust_domain(self, int d, params):
-        domid = self.m.domain[d].domid
-        where = f"domain {domid}, scheduler credit {self.version}"
+    def check_domain_params(self, where, num_vcpus, params):
         unknown = set(params) - {"weight", "cap"}
         if unknown:
             raise ValueError(f"{where}: unknown parameter {', '.join(sorted(unknown))}; expected weight or cap")
-        cdef int weight = self.domain[d].weight
-        cdef int cap_pct = self.domain[d].cap_pct
         if "weight" in params:
-            weight = _integer(where, "weight", params["weight"], 1, MAX_WEIGHT)
+            _integer(where, "weight", params["weight"], 1, MAX_WEIGHT)
         if "cap" in params:
-            cap_pct = _integer(where, "cap (percent of one pCPU, 0 for none)", params["cap"], 0,
-                               100 * self.m.domain[d].num_vcpus)
+            _integer(where, "cap (percent of one pCPU, 0 for none)", params["cap"], 0, 100 * num_vcpus)
+
+    def adjust_domain(self, int d, params):
+        where = f"domain {self.m.domain[d].domid}, scheduler credit {self.version}"
+        self.check_domain_params(where, self.m.domain[d].num_vcpus, params)
+        cdef int weight = params.get("weight", self.domain[d].weight)
+        cdef int cap_pct = params.get("cap", self.domain[d].cap_pct)
         with nogil:
             self._apply_domain(d, weight, cap_pct, self.m.clock.now_ns)
 

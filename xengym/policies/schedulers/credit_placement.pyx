@@ -181,7 +181,7 @@ cdef class CreditPlacement(CreditState):
         """A vCPU of strictly higher priority waiting elsewhere, taken off its queue; or NO_VCPU."""
         cdef Machine* m = self.m
         cdef int n = m.num_words
-        cdef int peer, k, first, stolen, step, w, node, socket
+        cdef int peer, k, first, stolen, step, w, node
         cdef uint64_t workers[4]
         cdef uint64_t in_node[4]
         if self.rules.steal_rule == STEAL_RING:
@@ -208,10 +208,9 @@ cdef class CreditPlacement(CreditState):
                     if peer == first:
                         break
                 continue
-            # Own node first, then the others round; a node is a socket here.
-            socket = m.topology[p].socket
+            # Own node first, then the others round; a node is a socket here, known by its first pCPU.
             for k in range(m.num_sockets):
-                node = mask_next(m.topology[p].socket_mask, -1, n)
+                node = ((m.topology[p].socket + k) % m.num_sockets) * (m.num_pcpus // m.num_sockets)
                 for w in range(n):
                     in_node[w] = workers[w] & m.topology[node].socket_mask[w]
                 first = mask_cycle(in_node, self.pcpu[node].node_bias, n)
@@ -224,13 +223,6 @@ cdef class CreditPlacement(CreditState):
                             return stolen
                     peer = mask_cycle(in_node, peer, n)
                     if peer == first:
-                        break
-                if m.num_sockets == 1:
-                    break
-                # First pCPU of the next socket, cyclically by socket number.
-                socket = (socket + 1) % m.num_sockets
-                for peer in range(m.num_pcpus):
-                    if m.topology[peer].socket == socket:
                         break
         return NO_VCPU
 
