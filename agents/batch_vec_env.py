@@ -29,8 +29,8 @@ class BatchVecEnv(VecEnv):
     """One call steps all hosts; Python touches a single host only when its episode ends.
 
     The info of a host is one shared empty dict until its episode ends. Then it holds ``terminal_observation``,
-    ``TimeLimit.truncated`` and ``episode``: total reward ``r``, length ``l``, wall-clock seconds ``t`` since this object
-    was made, as from ``VecMonitor``, and the mean of each reward term per step.
+    ``TimeLimit.truncated`` and, as from ``VecMonitor``, ``episode``: total reward ``r``, length ``l``, wall-clock
+    seconds ``t`` since this object was made; and there the mean of each reward term per step.
 
     Args:
         batch: from ``gym.make_vec("xengym/Host-v0", vectorization_mode="vector_entry_point", ...)``.
@@ -53,10 +53,8 @@ class BatchVecEnv(VecEnv):
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Give each host a seed of its own at the next ``reset``.
 
-        They are drawn, not counted up from ``seed``: neighbouring seeds of two runs must not share most of their hosts.
+        They are drawn, not counted up from ``seed``: runs with neighbouring seeds must not share most of their hosts.
         """
-        if seed is None:
-            seed = int(np.random.randint(0, np.iinfo(np.uint32).max, dtype=np.uint32))
         drawn = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64)
         self._seeds = [int(x) for x in drawn]
         return self._seeds
@@ -143,7 +141,9 @@ class BatchVecEnv(VecEnv):
         """Call a method of some of the single environments."""
         return [getattr(env, method_name)(*method_args, **method_kwargs) for env in self._chosen(indices)]
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """No single environment of a native batch is wrapped."""
         return [False for _ in self._chosen(indices)]
 

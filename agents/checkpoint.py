@@ -1,8 +1,8 @@
 """Checkpoints: everything that decides how a training run goes on, written whole or not at all.
 
-A checkpoint is a folder, ``step-000000204800``. It is taken between two rollouts, when SB3 holds nothing that is half used.
-``model.zip`` and ``vecnormalize.pkl`` are SB3's own files; ``state.pkl`` has the rest: the hosts, the running statistics SB3
-does not save, the states of all random generators and the learning curve.
+A checkpoint is a folder, ``step-000000204800``. It is taken between two rollouts, when SB3 holds nothing that is half
+used. ``model.zip`` and ``vecnormalize.pkl`` are SB3's own files; ``state.pkl`` has the rest: the hosts, the running
+statistics SB3 does not save, the states of all random generators and the learning curve.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def save_checkpoint(folder: Path, model: PPO, curve: list[Row]) -> Path:
     return target
 
 
-def load_checkpoint(checkpoint: Path, normaliser: VecNormalize) -> tuple[PPO, list[Row], TrainingState]:
+def load_checkpoint(checkpoint: Path, normaliser: VecNormalize) -> tuple[PPO, TrainingState]:
     """Rebuild the model of a checkpoint and put its environment back to where it was.
 
     The random generators are left alone: making a model draws from them. Call ``restore_generators`` last.
@@ -89,7 +89,7 @@ def load_checkpoint(checkpoint: Path, normaliser: VecNormalize) -> tuple[PPO, li
         normaliser: over a fresh ``BatchVecEnv``, made with the same arguments as that of the checkpoint.
 
     Returns:
-        The model, the rows of the learning curve, and the state for ``restore_generators``.
+        The model and the state that SB3's files leave out.
     """
     with (checkpoint / "state.pkl").open("rb") as file:
         state: TrainingState = pickle.load(file)
@@ -100,24 +100,23 @@ def load_checkpoint(checkpoint: Path, normaliser: VecNormalize) -> tuple[PPO, li
     batch.restore(state.hosts)
     for name, value in state.normaliser.items():
         setattr(normaliser, name, value)
-    return model, state.curve, state
+    return model, state
 
 
 def restore_generators(state: TrainingState) -> None:
     """Put the global random generators back to where they were."""
     python_state, numpy_state, torch_state = state.generators
     random.setstate(python_state)
-    np.random.set_state(numpy_state)
+    np.random.set_state(numpy_state)  # noqa: NPY002  (SB3 draws minibatches from the global generator)
     torch.set_rng_state(torch_state)
 
 
 def restore_pending_log(model: PPO, state: TrainingState) -> None:
     """Give SB3's logger the values that were waiting to be written (losses of the last update)."""
-    logger = model.logger
-    for target, values in zip(
-        (logger.name_to_value, logger.name_to_count, logger.name_to_excluded), state.pending_log, strict=True
-    ):
-        target.update(values)
+    values, counts, excluded = state.pending_log
+    model.logger.name_to_value.update(values)
+    model.logger.name_to_count.update(counts)
+    model.logger.name_to_excluded.update(excluded)
 
 
 def save_agent(folder: Path, model: PPO) -> None:
@@ -140,7 +139,7 @@ def _capture(model: PPO, curve: list[Row]) -> TrainingState:
     return TrainingState(
         batch.snapshot(),
         {name: getattr(normaliser, name) for name in names if name in vars(normaliser)},
-        (random.getstate(), np.random.get_state(), torch.get_rng_state()),
+        (random.getstate(), np.random.get_state(), torch.get_rng_state()),  # noqa: NPY002  (as above)
         (dict(logger.name_to_value), dict(logger.name_to_count), dict(logger.name_to_excluded)),
         list(curve),
     )

@@ -28,6 +28,7 @@ from xengym.baselines.policies import (
     StaticAction,
     tune_static,
 )
+from xengym.formats.files import write_whole
 from xengym.render.text_table import text_table
 
 
@@ -80,11 +81,8 @@ def compare_agent(
     policies: list[Policy] = [agent, tuned, DefaultCredit(), RoundRobinCaps(), RandomActions()]
     results: list[EpisodeResult] = []
     with ProgressReport(console, "comparing", len(policies) * episodes, "episodes") as progress:
-        for k, policy in enumerate(policies):
-            done = iter(range(k * episodes + 1, (k + 1) * episodes + 1))
-            results += run_episodes(
-                policy, config.scenario, seeds, data=config.data, progress=lambda done=done: progress.update(next(done))
-            )
+        for policy in policies:
+            results += run_episodes(policy, config.scenario, seeds, data=config.data, progress=progress.advance)
     return results
 
 
@@ -114,9 +112,9 @@ def report_text(results: Sequence[EpisodeResult], agent: str) -> str:
     return f"{comparison_table(results)}\n\n{differences_table(paired_differences(results), agent)}\n{note}"
 
 
-def write_markdown(path: Path, heading: str, paragraphs: Sequence[str], results: Sequence[EpisodeResult], agent: str) -> None:
+def write_markdown(
+    path: Path, heading: str, paragraphs: Sequence[str], results: Sequence[EpisodeResult], agent: str
+) -> None:
     """Write the comparison for a reader who has only this file."""
-    from xengym.formats.files import write_whole
-
     body = "\n\n".join(paragraphs)
     write_whole(path, f"# {heading}\n\n{body}\n\n```\n{report_text(results, agent)}\n```\n")

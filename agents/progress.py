@@ -73,9 +73,13 @@ class ProgressReport:
         if time.monotonic() - self._shown_s >= (_REFRESH_S if self._bar is not None else _LINE_EVERY_S):
             self._show()
 
+    def advance(self) -> None:
+        """One more is done."""
+        self.update(self._done + 1)
+
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         self._shown_s = time.monotonic()

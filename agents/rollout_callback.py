@@ -28,8 +28,8 @@ class TrainingStopped(Exception):  # noqa: N818  (not an error: what the user as
 def evaluation_seeds(num: int, *, seed: int) -> list[int]:
     """Episodes to watch training with.
 
-    They are from the training split, which is so large that none of them is ever trained on: the test split stays unseen
-    until the agent is final.
+    They are from the training split, which is so large that none of them is ever trained on: the test split stays
+    unseen until the agent is final.
     """
     rng = np.random.default_rng([seed, _EVAL_STREAM])
     return [int(x) for x in rng.integers(*SEED_RANGES["train"], size=num)]

@@ -1,11 +1,11 @@
 """The folder of a training run: what is in it, what it says about itself, and who may write there.
 
-    config.yaml        what the run is
-    manifest.json      what it ran with: seeds, versions, commit, demand
-    checkpoints/       the newest two, to resume from
-    tensorboard/       curves while it runs
-    curve.csv          learning curve
-    model.zip, vecnormalize.pkl    the agent, once the run is finished
+- ``config.yaml``: what the run is
+- ``manifest.json``: what it ran with: seeds, versions, commit, demand
+- ``checkpoints/``: the newest two, to resume from
+- ``tensorboard/``: curves while it runs
+- ``curve.csv``: the learning curve
+- ``model.zip``, ``vecnormalize.pkl``: the agent, once the run is finished
 """
 
 from __future__ import annotations
@@ -61,6 +61,11 @@ class RunFolder:
         return self.config_file.exists()
 
     @property
+    def is_abandoned(self) -> bool:
+        """Whether a run was about to begin here and never did."""
+        return not self.exists and {path.name for path in self.path.iterdir()} <= {_LOCK, self.manifest_file.name}
+
+    @property
     def is_finished(self) -> bool:
         """Whether the agent was saved at the end of a run."""
         return (self.path / "model.zip").exists() and (self.path / "vecnormalize.pkl").exists()
@@ -77,7 +82,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} holds a run already: go on with --resume, give another --out, or remove it"
             )
-        if self.path.exists() and any(path.name != _LOCK for path in self.path.iterdir()):
+        if self.path.exists() and not self.is_abandoned:
             raise RunFolderError(f"{self.path} is not empty and holds no run: give another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.manifest_file, json.dumps(manifest(config), indent=2) + "\n")

@@ -1,9 +1,9 @@
 """Train an agent: ``python -m agents.train configs/train/host_ppo.yaml [--resume]``.
 
-A run can be killed at any moment. ``--resume`` goes on from its newest checkpoint and ends with the very parameters of a run
-that was left alone.
+A run can be killed at any moment. ``--resume`` goes on from its newest checkpoint and ends with the very parameters of
+a run that was left alone.
 
-Exit codes: 0 finished; 1 refused, with the reason; 2 wrong usage; 130 stopped by Ctrl-C (143 by SIGTERM), to be resumed.
+Exit codes: 0 finished; 2 bad input or usage; 130 stopped by Ctrl-C (143 by SIGTERM), to be resumed.
 """
 
 from __future__ import annotations
@@ -27,23 +27,21 @@ from torch.utils.tensorboard import SummaryWriter
 
 from agents.batch_vec_env import make_batch
 from agents.checkpoint import (
+    Row,
+    TrainingState,
     load_checkpoint,
     newest_checkpoint,
     restore_generators,
     restore_pending_log,
     save_agent,
 )
-from agents.config import TrainConfig, TrainConfigError, load_train_config
+from agents.config import TrainConfig, load_train_config
+from agents.exits import exit_codes
 from agents.progress import ProgressReport
 from agents.rollout_callback import RolloutCallback, TrainingStopped
-from agents.run_folder import RunFolder, RunFolderError, describe_demand
-from xengym.formats.planetlab import PlanetLabError
-from xengym.scenarios.config import ScenarioError
+from agents.run_folder import RunFolder, describe_demand
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
-
-#: What a command refuses with one line instead of a traceback.
-USER_ERRORS = (TrainConfigError, RunFolderError, ScenarioError, PlanetLabError)
 
 
 class StopRequest:
@@ -97,26 +95,27 @@ def train(
         if resume:
             config = folder.resume(config, total_steps=total_steps)
             if changed := folder.changed_versions():
-                console.print(f"note: not the versions this run was begun with: {', '.join(changed)}", highlight=False)
+                console.print(f"note: not the versions this run was begun with: {', '.join(changed)}")
         else:
             config = config.changed(total_steps=total_steps)
             folder.begin(config)
-        console.print(f"demand: {describe_demand(config)}", highlight=False)
+        console.print(f"demand: {describe_demand(config)}")
         _train(config, folder, console, stop or StopRequest())
 
 
 def _train(config: TrainConfig, folder: RunFolder, console: Console, stop: StopRequest) -> None:
     # Networks this small lose more to a second thread than they gain, and one thread adds up in one order.
     torch.set_num_threads(1)
-    batch = make_batch(
-        config.scenario, num_envs=config.num_envs, num_threads=config.num_threads, data=config.data
-    )
+    batch = make_batch(config.scenario, num_envs=config.num_envs, num_threads=config.num_threads, data=config.data)
     normaliser = VecNormalize(batch, gamma=config.ppo.gamma, **config.normalise.model_dump())
     checkpoint = newest_checkpoint(folder.checkpoints)
+    curve: list[Row] = []
+    state: TrainingState | None = None
     if checkpoint is None:
-        model, curve, state = _new_model(config, normaliser), [], None
+        model = _new_model(config, normaliser)
     else:
-        model, curve, state = load_checkpoint(checkpoint, normaliser)
+        model, state = load_checkpoint(checkpoint, normaliser)
+        curve = state.curve
         console.print(f"going on from step {model.num_timesteps:,}")
     begun = model.num_timesteps
     logger = Logger(str(folder.tensorboard), [_TensorBoard(folder.tensorboard, purge_from=begun)])
@@ -138,9 +137,8 @@ def _train(config: TrainConfig, folder: RunFolder, console: Console, stop: StopR
     if model.num_timesteps > begun:
         share = batch.stepping_s / callback.elapsed_s
         console.print(
-            f"trained {model.num_timesteps - begun:,} steps in {callback.elapsed_s:.0f} s: {progress.rate:,.0f} steps/s, "
-            f"{100 * share:.0f} % of the time in the environment",
-            highlight=False,
+            f"trained {model.num_timesteps - begun:,} steps in {callback.elapsed_s:.0f} s: "
+            f"{progress.rate:,.0f} steps/s, {100 * share:.0f} % of the time in the environment",
         )
 
 
@@ -179,22 +177,20 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder with PlanetLab days.")] = None,
 ) -> None:
     """Train an agent."""
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     stop = StopRequest()
-    try:
+    with exit_codes("train"):
         wanted = load_train_config(config).changed(data=data)
         folder = RunFolder(out or Path("runs") / wanted.name)
-        with stop.listening(console):
-            train(wanted, folder, console=console, resume=resume, total_steps=steps, stop=stop)
-    except USER_ERRORS as error:
-        Console(stderr=True).print(f"train: {error}", highlight=False, markup=False)
-        raise typer.Exit(1) from None
-    except (TrainingStopped, KeyboardInterrupt):
-        again = f"python -m agents.train {config} --resume" + (f" --out {out}" if out else "")
-        again += f" --data {data}" if data else ""
-        console.print(f"stopped. Go on with: {again}", highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
-    console.print(f"done: {folder.path}. Compare it: python -m agents.evaluate {folder.path}", highlight=False)
+        try:
+            with stop.listening(console):
+                train(wanted, folder, console=console, resume=resume, total_steps=steps, stop=stop)
+        except (TrainingStopped, KeyboardInterrupt):
+            options = {"--out": out, "--data": data}
+            given = "".join(f" {name} {value}" for name, value in options.items() if value is not None)
+            console.print(f"stopped. Go on with: python -m agents.train {config}{given} --resume", markup=False)
+            raise typer.Exit(128 + (stop.signal or signal.SIGINT)) from None
+        console.print(f"done. Compare it: python -m agents.evaluate {folder.path}", markup=False)
 
 
 if __name__ == "__main__":

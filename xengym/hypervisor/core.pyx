@@ -8,7 +8,7 @@ inter-processor interrupts) takes none here unless the cost model says so.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from xengym.machine.mask cimport mask_next, mask_test
+from xengym.machine.mask cimport lowest_bit, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, RUNNABLE, RUNNING, Clock, Domain,
     Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, response_bin, slice_timer,
@@ -17,7 +17,7 @@ from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
 from xengym.policies.schedulers.api cimport Decision, Hypervisor, Scheduler
 from xengym.sim.timers cimport (
-    ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_arm_hypervisor, timer_disarm, timer_replay,
+    ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
 )
 from xengym.sim.trace cimport (
     TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
@@ -237,10 +237,11 @@ cdef class HostCore(Hypervisor):
         decision = self.scheduler_policy.do_schedule(p, now_ns)
         next = decision.next_vcpu
         if decision.slice_ns >= 0:
-            timer_arm_hypervisor(m, slice_timer(m, p), now_ns + decision.slice_ns)
+            timer_set_hypervisor(m, slice_timer(m, p), now_ns + decision.slice_ns)
         else:
-            timer_disarm(m, slice_timer(m, p))
+            m.timer[slice_timer(m, p)].at_ns = INT64_MAX
         if next == prev:
+            timer_replay(m, slice_timer(m, p))
             trace(m, TRACE_CONTINUE, p, next, 0, decision.slice_ns)
             return
         trace(m, TRACE_SWITCH, p, next, prev, decision.slice_ns)
@@ -265,9 +266,8 @@ cdef class HostCore(Hypervisor):
         # In with next.
         nv.switch_at_ns = now_ns
         set_runstate(m, next, RUNNING, now_ns)
-        if nv.is_idle:
-            timer_disarm(m, completion_timer(m, p))
-        else:
+        m.timer[completion_timer(m, p)].at_ns = INT64_MAX
+        if not nv.is_idle:
             nv.dispatches += 1
             if nv.dispatched_pcpu != p:
                 if nv.dispatched_pcpu >= 0:
@@ -287,9 +287,8 @@ cdef class HostCore(Hypervisor):
                     nv.work_left_ns += cost_ns
             nv.work_at_ns = now_ns
             if nv.work_left_ns != FOREVER:
-                timer_arm(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))
-            else:
-                timer_disarm(m, completion_timer(m, p))
+                timer_set(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))
+        timer_replay(m, slice_timer(m, p))
         # prev's registers are saved.
         pv.switch_at_ns = now_ns
         self.scheduler_policy.context_saved(prev, now_ns)
@@ -301,19 +300,19 @@ cdef class HostCore(Hypervisor):
         """Run every pass that was asked for: rounds of ascending pCPUs, each until it has none pending."""
         cdef Machine* m = &self.m
         cdef uint64_t* pending = m.clock.pending
-        cdef uint64_t bit
-        cdef int p = -1
-        while True:
-            p = mask_next(pending, p, m.num_words)
-            if p < 0:
-                p = mask_next(pending, -1, m.num_words)
-                if p < 0:
-                    break
-            bit = <uint64_t>1 << (p & 63)
-            while pending[p >> 6] & bit:
-                pending[p >> 6] &= ~bit
-                self.schedule(p)
-        m.clock.any_pending = 0
+        cdef uint64_t here, bit
+        cdef int w, b
+        while m.clock.any_pending:
+            m.clock.any_pending = 0
+            for w in range(m.num_words):
+                here = pending[w]
+                while here:
+                    b = lowest_bit(here)
+                    bit = <uint64_t>1 << b
+                    while pending[w] & bit:
+                        pending[w] &= ~bit
+                        self.schedule((w << 6) + b)
+                    here = pending[w] & ~(bit | (bit - 1))
 
     cdef void fire_completion(self, int p) noexcept nogil:
         cdef Machine* m = &self.m
@@ -355,13 +354,14 @@ cdef class HostCore(Hypervisor):
                 break
             clock.events += 1
             m.timer[slot].at_ns = INT64_MAX
-            if slot < n:
-                raise_schedule(m, slot)
-            elif slot < 2 * n:
-                clock.executing_pcpu = slot - n
-                self.scheduler_policy.tick(slot - n, at_ns)
+            if slot < 2 * n:
+                if slot & 1:
+                    self.fire_completion(slot >> 1)
+                else:
+                    raise_schedule(m, slot >> 1)
             elif slot < 3 * n:
-                self.fire_completion(slot - 2 * n)
+                clock.executing_pcpu = slot - 2 * n
+                self.scheduler_policy.tick(slot - 2 * n, at_ns)
             elif slot == 3 * n:
                 self.scheduler_policy.accounting(at_ns)
             elif slot < first_domain:

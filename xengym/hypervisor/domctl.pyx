@@ -4,7 +4,7 @@ Only a privileged domain may call it; everything an agent does to a host goes th
 """
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.hypervisor.host cimport Host
-from xengym.machine.mask cimport mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
+from xengym.machine.mask cimport mask_count_and, mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
 from xengym.machine.state cimport (
     MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
 )
@@ -315,6 +315,7 @@ cdef class Domctl:
         for p in range(m.num_pcpus):
             if m.pcpu[p].last_guest == v:
                 m.pcpu[p].last_guest = NO_VCPU
+        m.clock.num_soft -= m.vcpu[v].soft_is_effective
         memset(&m.vcpu[v], 0, sizeof(Vcpu))
 
     def _free_vcpus(self, int wanted):
@@ -361,12 +362,15 @@ cdef class Domctl:
         for w in range(MASK_WORDS):
             vc.hard_affinity[w] = (hard >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
             vc.soft_affinity[w] = (soft >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
+        m.clock.num_soft -= vc.soft_is_effective
         # A preference counts only where it narrows the choice and can be met.
         vc.soft_is_effective = (
             not mask_is_subset(vc.hard_affinity, vc.soft_affinity, m.num_words)
             and mask_intersects(vc.soft_affinity, vc.hard_affinity, m.num_words)
             and not mask_is_subset(m.online, vc.soft_affinity, m.num_words)
         )
+        m.clock.num_soft += vc.soft_is_effective
+        vc.is_pinned = mask_count_and(vc.hard_affinity, m.online, m.num_words) == 1
 
 
 def _integer(where, name, value, high):

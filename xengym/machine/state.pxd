@@ -45,6 +45,8 @@ cdef struct Clock:
     int32_t executing_pcpu    # where the code that is running now executes (whose per-CPU data a waker uses)
     int32_t num_domains
     int32_t num_vcpus
+    int32_t num_soft          # vCPUs whose soft affinity is effective
+    int32_t reserved
 
 cdef struct Pcpu:
     int64_t context_switches
@@ -81,6 +83,7 @@ cdef struct Vcpu:
     int32_t dispatched_pcpu   # pCPU of the last dispatch, or -1
     int32_t waker_pcpu        # pCPU on which its next wake-up executes
     int32_t soft_is_effective
+    int32_t is_pinned         # hard affinity to one pCPU
     int32_t event_pending     # event-channel upcall waiting
     int32_t is_polling
     int32_t in_use
@@ -161,14 +164,14 @@ cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
 cdef inline bint is_current(Machine* m, int v) noexcept nogil:
     return m.pcpu[m.vcpu[v].pcpu].curr == v
 
-# Timer slots, in this order.
+# Timer slots, in this order. A pCPU's slice and completion are a pair: a switch sets both and replays the tree once.
 cdef inline int slice_timer(Machine* m, int p) noexcept nogil:
-    return p
-
-cdef inline int tick_timer(Machine* m, int p) noexcept nogil:
-    return m.num_pcpus + p
+    return 2 * p
 
 cdef inline int completion_timer(Machine* m, int p) noexcept nogil:
+    return 2 * p + 1
+
+cdef inline int tick_timer(Machine* m, int p) noexcept nogil:
     return 2 * m.num_pcpus + p
 
 cdef inline int accounting_timer(Machine* m) noexcept nogil:

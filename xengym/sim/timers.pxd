@@ -25,23 +25,24 @@ cdef inline bint fires_before(Timer* a, Timer* b) noexcept nogil:
     return a.key < b.key
 
 cdef inline void timer_replay(Machine* m, int slot) noexcept nogil:
-    """Restore the tree above `slot` after its timer changed."""
+    """Restore the tree above `slot` and the slot it is paired with (slot ^ 1) after either or both changed."""
     cdef Timer* timer = m.timer
     cdef int32_t* winner = m.winner
-    cdef int node = slot + m.num_leaves
+    cdef int pair = slot | 1
+    cdef int node = (slot + m.num_leaves) >> 1
     cdef int32_t best = slot
     cdef int32_t rival = slot ^ 1
     cdef int32_t old
     while True:
         if fires_before(&timer[rival], &timer[best]):
             best = rival
-        node >>= 1
         old = winner[node]
         winner[node] = best
         # Nothing above changes when the same other slot still wins here.
-        if node == 1 or (old == best and best != slot):
+        if node == 1 or (old == best and (best | 1) != pair):
             return
         rival = winner[node ^ 1]
+        node >>= 1
 
 cdef inline void timer_arm(Machine* m, int slot, int64_t at_ns, uint64_t key) noexcept nogil:
     m.timer[slot].at_ns = at_ns
@@ -56,3 +57,12 @@ cdef inline void timer_disarm(Machine* m, int slot) noexcept nogil:
     if m.timer[slot].at_ns != INT64_MAX:
         m.timer[slot].at_ns = INT64_MAX
         timer_replay(m, slot)
+
+# The same without the replay, for two paired slots that change together: set both, then replay once.
+cdef inline void timer_set(Machine* m, int slot, int64_t at_ns, uint64_t key) noexcept nogil:
+    m.timer[slot].at_ns = at_ns
+    m.timer[slot].key = key
+
+cdef inline void timer_set_hypervisor(Machine* m, int slot, int64_t at_ns) noexcept nogil:
+    m.clock.arm_seq += 1
+    timer_set(m, slot, at_ns, order_key(ORDER_HYPERVISOR, m.clock.arm_seq))

@@ -49,7 +49,7 @@ cdef class CreditPlacement(CreditState):
                     self._ask(p)
                     p = mask_next(candidates, p, n)
             return
-        if self.rules.pinned_fast_path and mask_count_and(vc.hard_affinity, m.online, n) == 1 and mask_test(idle, own):
+        if self.rules.pinned_fast_path and vc.is_pinned and mask_test(idle, own):
             self._ask(own)
             return
         any_idle = not mask_is_empty(idle, n)
@@ -196,7 +196,7 @@ cdef class CreditPlacement(CreditState):
         mask_clear(workers, p)
         if mask_is_empty(workers, n):
             return NO_VCPU
-        for step in range(STEP_HARD if not self.rules.soft_affinity else STEP_SOFT, STEP_HARD + 1):
+        for step in range(STEP_SOFT if self.rules.soft_affinity and m.clock.num_soft else STEP_HARD, STEP_HARD + 1):
             if self.rules.steal_rule == STEAL_RING_BUSY or self.rules.steal_rule == STEAL_ASCENDING:
                 first = mask_cycle(workers, p if self.rules.steal_rule == STEAL_RING_BUSY else -1, n)
                 peer = first
