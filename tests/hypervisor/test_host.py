@@ -229,11 +229,11 @@ class TestOneInstant:
 
     def test_the_operator_acts_before_the_passes_of_the_instant(self):
         # As above, with nothing else at that instant to hold the pass back.
-        host, control = make_host(1, WorkList(((30 * MS, 50 * MS),)), Hog())
-        host.run_until(30 * MS, before_control=True)
+        host, control = make_host(1, WorkList(((20 * MS, 50 * MS),)), Hog())
+        host.run_until(20 * MS, before_control=True)
         assert host.sections["vcpu"]["segments"][0] == 1
         control.adjust_domain(1, weight=512)
-        host.run_until(31 * MS)
+        host.run_until(21 * MS)
         kinds = [name for _, name, *_ in events(host, "SEGMENT", "ADJUST", "SWITCH", since=1)]
         assert kinds == ["SEGMENT", "ADJUST", "SWITCH"]
 

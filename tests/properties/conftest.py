@@ -178,8 +178,8 @@ class Laws:
         for p in set(range(n)) - self.pending:
             vcpu = self.vcpus[self.current[p]]
             has_end = not vcpu["is_idle"] and vcpu["work_left_ns"] != FOREVER
-            assert (at_ns[2 * n + p] != NEVER) == has_end, f"pCPU {p}: completion timer and work do not agree"
-            assert vcpu["is_idle"] or at_ns[p] != NEVER, f"pCPU {p} runs a guest without end"
+            assert (at_ns[2 * p + 1] != NEVER) == has_end, f"pCPU {p}: completion timer and work do not agree"
+            assert vcpu["is_idle"] or at_ns[2 * p] != NEVER, f"pCPU {p} runs a guest without end"
 
     def counters_agree(self):
         assert self.clock["context_switches"] == sum(pcpu["context_switches"] for pcpu in self.pcpus)

@@ -201,7 +201,7 @@ class TestSchedulerParameters:
     def test_ticks_and_accounting_follow_the_timeslice(self, tslice_ms, ticks_ms, accountings_ms):
         host, _ = make_host("4.5", tslice_ms=tslice_ms)
         timers = host.sections["timer"]
-        tick = host.num_pcpus  # slice timers first, then ticks
+        tick = 2 * host.num_pcpus  # a slice and a completion timer for each pCPU, then the ticks
         seen = []
         while len(seen) < 3:
             at_ns = int(timers["at_ns"][tick])

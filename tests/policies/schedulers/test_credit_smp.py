@@ -398,7 +398,7 @@ class TestIdleTicks:
         seen = []
         for at_us in range(0, until_ms * 1000, 100):
             host.run_until(at_us * US)
-            if tick[1] == at_us * US:  # the slice timer of the only pCPU, then its tick: about to fire
+            if tick[2] == at_us * US:  # slice and completion timer of the only pCPU, then its tick: about to fire
                 seen.append(at_us / 1000)
         return seen
 
