@@ -17,7 +17,7 @@ from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
 from xengym.policies.schedulers.api cimport Decision, Hypervisor, Scheduler
 from xengym.sim.timers cimport (
-    ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
+    END_OF_INSTANT, ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
 )
 from xengym.sim.trace cimport (
     TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
@@ -332,7 +332,10 @@ cdef class HostCore(Hypervisor):
             (<GuestKind>self.kind_table[self.guest_kind_of[v]]).timer(v, m.clock.now_ns)
 
     cdef void run(self, int64_t until_ns, uint64_t until_key) noexcept nogil:
-        """Let time pass up to the instant `until_ns`, before its events whose key is `until_key` or later."""
+        """Let time pass up to the instant `until_ns`, before its events whose key is `until_key` or later.
+
+        With `END_OF_INSTANT` all its events happen, and the scheduler passes that they ask for.
+        """
         cdef Machine* m = &self.m
         cdef Clock* clock = m.clock
         cdef int slot, n = m.num_pcpus
@@ -345,6 +348,9 @@ cdef class HostCore(Hypervisor):
             at_ns = m.timer[slot].at_ns
             if at_ns > clock.now_ns:
                 if clock.any_pending:
+                    # The passes of an instant come after all its events, the operator's included.
+                    if clock.now_ns == until_ns and until_key != END_OF_INSTANT:
+                        break
                     self.serve_schedule()
                     continue
                 if at_ns > until_ns:

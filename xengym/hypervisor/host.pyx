@@ -12,7 +12,7 @@ from xengym.machine.state cimport (
     FOREVER, MASK_WORDS, NO_VCPU, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Timer, TraceRecord, Vcpu,
     is_current,
 )
-from xengym.sim.timers cimport ORDER_CONTROL, order_key
+from xengym.sim.timers cimport END_OF_INSTANT, ORDER_CONTROL, order_key
 from xengym.sim.trace cimport TRACE_GROWING, TRACE_OFF, TRACE_RING
 
 import hashlib
@@ -207,7 +207,7 @@ cdef class Host(HostCore):
             raise ValueError(f"run_until: expected {self.m.clock.now_ns}..{MAX_TIME_NS} ns, found {until_ns}")
         cdef uint64_t key = order_key(ORDER_CONTROL, 0) if before_control else 0
         if inclusive:
-            key = <uint64_t>0xFFFFFFFFFFFFFFFF
+            key = END_OF_INSTANT
         with nogil:
             self.run(until_ns, key)
 

@@ -16,6 +16,12 @@ cdef enum:
     ORDER_HYPERVISOR = 3   # then the hypervisor's timers, earliest armed first
     # Scheduler passes follow when nothing of the instant is left, in ascending pCPU order.
 
+cdef extern from *:
+    """
+    #define XENGYM_END_OF_INSTANT UINT64_MAX
+    """
+    const uint64_t END_OF_INSTANT "XENGYM_END_OF_INSTANT"
+
 cdef inline uint64_t order_key(int order, uint64_t rank) noexcept nogil:
     return (<uint64_t>order << 60) | rank
 
