@@ -150,8 +150,10 @@ class Laws:
 
     def nobody_idles_beside_its_own_queue(self):
         # What Credit guarantees: not that a pCPU idles only if no allowed vCPU waits anywhere (a tickle may go to
-        # another one, a search may be too soon), but that it takes what waits in its own queue. Under 3.0.3 a vCPU
-        # over its cap is below idle.
+        # another one, a search may be too soon), but that it takes what waits in its own queue. Not so under 3.0.3: a
+        # vCPU over its cap is below idle, and one that has paid its debt waits for a sort and the end of idle's slice.
+        if self.rules.cap_rule == CapRule.PRIORITY:
+            return
         for p in set(range(self.host.num_pcpus)) - self.pending:
             if self.current[p] >= self.num_guests:
                 waiting = [v for v in self.queue(p) if self.credit_vcpus[v]["priority"] != PARKED]
