@@ -69,7 +69,11 @@ def test_traces_given_go_before_those_beside_the_repository(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("gain", "said"),
-    [(0.1, "beats credit tuned: +0.100"), (-0.1, "does not reach credit tuned"), (0.0, "is on a par with credit tuned")],
+    [
+        (0.1, "beats credit tuned: +0.100"),
+        (-0.1, "does not reach credit tuned"),
+        (0.0, "is on a par with credit tuned"),
+    ],
 )
 def test_says_so_when_the_agent_is_not_better(gain, said):
     def results(policy, added):

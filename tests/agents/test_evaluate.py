@@ -38,7 +38,8 @@ def evaluate(*arguments):
 
 def test_every_policy_runs_the_same_held_out_episodes(trained, tmp_path):
     result = evaluate(
-        trained.path, "--episodes", 2, "--budget", 20, "--json", "--csv", tmp_path / "a.csv", "--picture", tmp_path / "a.png"
+        *(trained.path, "--episodes", 2, "--budget", 20, "--json"),
+        *("--csv", tmp_path / "a.csv", "--picture", tmp_path / "a.png"),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -84,7 +85,7 @@ def test_differences_are_taken_episode_by_episode():
     def result(policy, seed, reward):
         return EpisodeResult(policy, seed, reward, 0.0, 0.0, 0.0, 0.0)
 
-    # Episodes differ more than policies do: only pairing shows that the first is always a little better than the second.
+    # Episodes differ more than policies do: only pairing shows that the first is always a little better.
     rewards = [0.1, 0.5, 0.9, 0.3]
     results = [result("a", i, x + 0.01) for i, x in enumerate(rewards)]
     results += [result("b", i, x) for i, x in enumerate(rewards)]

@@ -150,7 +150,7 @@ def test_a_run_is_neither_overwritten_nor_mixed_with_another(tiny_config, tmp_pa
     with folder.locked(), pytest.raises(RunFolderError, match="another process is training here"):
         run(tiny_config, folder.path, resume=True)
     folder.manifest_file.write_text(folder.manifest_file.read_text().replace("synthetic day", "another day"))
-    with pytest.raises(RunFolderError, match="was begun with another day .* name the same --data"):
+    with pytest.raises(RunFolderError, match=r"was begun with another day .* name the same --data"):
         run(tiny_config, folder.path, resume=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").touch()
