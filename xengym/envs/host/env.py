@@ -161,13 +161,12 @@ class HostEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         Raises:
             ValueError: the action has the wrong shape.
         """
-        action = np.ascontiguousarray(action, dtype=self._action_dtype)
+        action = np.asarray(action, dtype=self._action_dtype, order="C")
         if action.shape != self._action_shape:
             raise ValueError(f"action: expected shape {self._action_shape}, found {action.shape}")
-        obs, reward, truncated, terms, refused, present, time_s = self.stepper.step(action)
+        obs, reward, truncated, info = self.stepper.step(action)
         if self._frame is not None:
             self._frame.observe(self.stepper.host, self.stepper.monitor)
-        info = dict(zip(TERM_NAMES, terms, strict=True), refused=refused, domain_mask=present, time_s=time_s)
         return obs, reward, False, truncated, info
 
     def render(self) -> Any:
