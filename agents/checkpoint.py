@@ -23,6 +23,9 @@ from agents.batch_vec_env import BatchSnapshot, BatchVecEnv
 
 Row = dict[str, float | int | None]
 
+#: The files of an agent: SB3's model, and the statistics its observations are normalised with.
+AGENT_FILES = ("model.zip", "vecnormalize.pkl")
+
 _NUM_KEPT = 2
 _PARTIAL = ".partial"
 
@@ -123,7 +126,7 @@ def save_agent(folder: Path, model: PPO) -> None:
     """Write what is needed to use an agent; each file is replaced whole."""
     normaliser = model.get_vec_normalize_env()
     assert normaliser is not None
-    for name, save in (("model.zip", model.save), ("vecnormalize.pkl", normaliser.save)):
+    for name, save in zip(AGENT_FILES, (model.save, normaliser.save), strict=True):
         partial = folder / f"{_PARTIAL}-{name}"
         save(str(partial))
         partial.replace(folder / name)

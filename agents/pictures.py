@@ -31,7 +31,7 @@ def draw_learning_curve(rows: list[Row], baselines: list[Summary], path: Path, *
         path: where to write.
         title: above the picture.
     """
-    figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 5.2), layout="constrained")
     label = "training episodes, with exploration noise (mean of the last 100)"
     axis.plot(*_columns(rows, "steps", "reward"), color=_TRAINING, label=label)
     steps, median, low, high = _columns(rows, "steps", "eval_reward", "eval_low", "eval_high")
@@ -48,7 +48,8 @@ def draw_learning_curve(rows: list[Row], baselines: list[Summary], path: Path, *
     axis.set_ylabel("reward, mean per step")
     axis.set_title(title)
     axis.grid(color="#dddddd")
-    axis.legend(fontsize="small")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

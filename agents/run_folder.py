@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agents.checkpoint import Row, newest_checkpoint
+from agents.checkpoint import AGENT_FILES, Row, newest_checkpoint
 from agents.config import TrainConfig, dump_train_config, load_train_config
 from xengym.formats.files import write_whole
 from xengym.scenarios.build import demand_source, needs_demand
@@ -63,12 +63,18 @@ class RunFolder:
     @property
     def is_abandoned(self) -> bool:
         """Whether a run was about to begin here and never did."""
-        return not self.exists and {path.name for path in self.path.iterdir()} <= {_LOCK, self.manifest_file.name}
+        begun = (_LOCK, self.manifest_file.name, self.config_file.name)
+        return not self.exists and all(path.name.startswith(begun) for path in self.path.iterdir())
 
     @property
     def is_finished(self) -> bool:
         """Whether the agent was saved at the end of a run."""
-        return (self.path / "model.zip").exists() and (self.path / "vecnormalize.pkl").exists()
+        return all((self.path / name).exists() for name in AGENT_FILES)
+
+    def reopen(self) -> None:
+        """Training goes on: what was the run's end is no longer."""
+        for name in AGENT_FILES:
+            (self.path / name).unlink(missing_ok=True)
 
     def begin(self, config: TrainConfig) -> None:
         """Make the folder of a new run.

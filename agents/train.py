@@ -118,6 +118,8 @@ def _train(config: TrainConfig, folder: RunFolder, console: Console, stop: StopR
         curve = state.curve
         console.print(f"going on from step {model.num_timesteps:,}")
     begun = model.num_timesteps
+    if begun < config.total_steps:
+        folder.reopen()
     logger = Logger(str(folder.tensorboard), [_TensorBoard(folder.tensorboard, purge_from=begun)])
     model.set_logger(logger)
     if state is not None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
+from agents.checkpoint import AGENT_FILES
 from xengym.envs.host.env import HostEnv
 
 
@@ -37,9 +38,10 @@ class TrainedAgent:
             folder: holds ``model.zip`` and ``vecnormalize.pkl``.
             name: for tables.
         """
-        with (folder / "vecnormalize.pkl").open("rb") as file:
+        model_file, normaliser_file = (folder / name for name in AGENT_FILES)
+        with normaliser_file.open("rb") as file:
             normaliser = pickle.load(file)
-        return cls(PPO.load(folder / "model.zip", device="cpu"), normaliser, name)
+        return cls(PPO.load(model_file, device="cpu"), normaliser, name)
 
     def begin(self, env: HostEnv, seed: int) -> None:
         """Check that the host has the layout the agent was trained on.

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("stable_baselines3", reason="needs the [agents] extra")
 
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
@@ -101,6 +102,7 @@ def test_sb3_can_reach_single_environments(batch):
 
 
 def test_sb3_learns_on_it(batch):
+    torch.set_num_threads(1)
     model = PPO("MlpPolicy", VecNormalize(batch), n_steps=128, batch_size=96, n_epochs=1, seed=0, device="cpu")
     model.learn(2 * 128 * NUM_ENVS)
     assert model.num_timesteps == 2 * 128 * NUM_ENVS

@@ -39,6 +39,10 @@ def parameters(folder):
     return weights, optimizer, folder.curve_file.read_text()
 
 
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
 def run(config, path, **options):
     folder = RunFolder(path)
     train(config, folder, console=QUIET, **options)
@@ -120,7 +124,15 @@ def test_a_finished_run_can_be_trained_further(uninterrupted, tiny_config, tmp_p
     folder = run(tiny_config, tmp_path / "run", total_steps=256)
     run(tiny_config, folder.path, resume=True)  # ends at 256, as begun: nothing to do
     assert newest_checkpoint(folder.checkpoints).name == "step-000000000256"
-    run(tiny_config, folder.path, resume=True, total_steps=512)
+    assert folder.is_finished
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RolloutCallback, "_on_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_config, folder.path, resume=True, total_steps=512)
+    # What was the end is not the end any more, and the newest checkpoint serves meanwhile.
+    assert not folder.is_finished
+    assert folder.agent_folder().name == "step-000000000256"
+    run(tiny_config, folder.path, resume=True)
     assert parameters(folder) == uninterrupted
 
 
@@ -181,7 +193,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tiny_file, tmp_path, 
     assert f"python -m agents.train {tiny_file} --out {tmp_path / 'run'} --resume" in result.stdout
     assert newest_checkpoint(tmp_path / "run" / "checkpoints") is not None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.setattr(train_module, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(train_module, "train", interrupt)
     assert CliRunner().invoke(app, [*arguments, "--resume"]).exit_code == 130
 
 

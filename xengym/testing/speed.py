@@ -157,14 +157,25 @@ def environment_rate(wall_s: float) -> float:
     return _steps_per_s(step, wall_s)
 
 
-def batch_rate(num_envs: int, num_threads: int, wall_s: float) -> float:
-    """Environment steps per second of the batch; resets are part of it."""
+def batch_rate(num_envs: int, num_threads: int, wall_s: float) -> tuple[float, float]:
+    """Environment steps per second of the batch within episodes, and microseconds to begin one host's episode."""
     env: Any = gym.make_vec(
         "xengym/Host-v0", num_envs=num_envs, vectorization_mode="vector_entry_point", num_threads=num_threads
     )
-    env.reset(seed=0)
     actions = np.zeros(env.action_space.shape, dtype=np.float32)
-    return num_envs * _steps_per_s(lambda: env.step(actions), wall_s)
+    env.reset(seed=0)
+    num_steps = env.unwrapped.envs[0].stepper.episode_steps - 1
+    stepping_s, resetting_s, rounds = 0.0, 0.0, 0
+    while stepping_s < wall_s:
+        begin = time.perf_counter()
+        env.reset()
+        resetting_s += time.perf_counter() - begin
+        begin = time.perf_counter()
+        for _ in range(num_steps):
+            env.step(actions)
+        stepping_s += time.perf_counter() - begin
+        rounds += 1
+    return rounds * num_steps * num_envs / stepping_s, 1e6 * resetting_s / (rounds * num_envs)
 
 
 def snapshot_us(wall_s: float) -> float:
@@ -204,7 +215,9 @@ def measure_all(*, runs: int, wall_s: float, progress: Callable[[], None]) -> di
         note("environment", environment_rate(wall_s))
         for num_envs in BATCH_SIZES:
             for threads in (1, 2):
-                note(f"batch {num_envs} {threads}", batch_rate(num_envs, threads, wall_s))
+                rate, reset_us = batch_rate(num_envs, threads, wall_s)
+                samples.setdefault("reset", []).append(reset_us)
+                note(f"batch {num_envs} {threads}", rate)
         for size, host in machines.items():
             note(f"scaling {size}", kernel_rates(host, wall_s)[0])
         note("snapshot", snapshot_us(wall_s))
@@ -246,6 +259,7 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
             for size, rate in ((size, m[f"scaling {size}"]) for size in SCALING)
         ],
         "snapshot_restore_us": m["snapshot"],
+        "episode_start_us": m["reset"],
         "ratios": {
             "kernel_mixed_to_simpy": _ratio(m["events mixed"], m.get("simpy")),
             "kernel_hogs_to_simpy": _ratio(m["events hogs"], m.get("simpy")),
