@@ -126,10 +126,11 @@ def save_agent(folder: Path, model: PPO) -> None:
     """Write what is needed to use an agent; each file is replaced whole."""
     normaliser = model.get_vec_normalize_env()
     assert normaliser is not None
-    for name, save in zip(AGENT_FILES, (model.save, normaliser.save), strict=True):
-        partial = folder / f"{_PARTIAL}-{name}"
-        save(str(partial))
-        partial.replace(folder / name)
+    model_file, normaliser_file = (folder / f"{_PARTIAL}-{name}" for name in AGENT_FILES)
+    model.save(model_file)
+    normaliser.save(str(normaliser_file))
+    for written, name in zip((model_file, normaliser_file), AGENT_FILES, strict=True):
+        written.replace(folder / name)
 
 
 def _capture(model: PPO, curve: list[Row]) -> TrainingState:

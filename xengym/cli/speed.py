@@ -44,7 +44,7 @@ def _print(report: dict[str, Any]) -> None:
     rows.append(["Host-v0, 4 pCPUs, 8 domains, 10 ms", f"{steps / 1e3:.0f} k steps/s", *beside, goal])
     for row in report["batch_steps_per_s"]:
         goal = f">= {wanted['threads_2_to_1']}" if row["num_envs"] >= 64 else ""
-        rows.append([f"batch of {row['num_envs']}, within episodes, 2 threads", f"{row['threads_2'] / 1e3:.0f} k steps/s",
+        rows.append([f"batch of {row['num_envs']}, in episodes, 2 threads", f"{row['threads_2'] / 1e3:.0f} k steps/s",
                      *_beside("1 thread", row["threads_1"], row["threads_2"], "steps/s"), goal])  # fmt: skip
     machines = report["scaling_events_per_s"]
     for row in machines:
