@@ -42,7 +42,10 @@ def build_scheduler(scenario: OracleScenario) -> CreditScheduler | None:
     if family != "credit" or version not in ("3.0.3", "3.2", "4.5", "4.8"):
         return None
     options: dict[str, Any] = dict(scenario.options)
-    return CreditScheduler(version, idle_ticks=True, **options)
+    try:
+        return CreditScheduler(version, idle_ticks=True, **options)
+    except TypeError as error:
+        raise ValueError(f"options: {error}") from error
 
 
 def _program(workload: Workload) -> ProgramSpec:
