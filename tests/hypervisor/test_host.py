@@ -99,6 +99,19 @@ class TestBlockAndWake:
         assert events(host, "BLOCK") == [(5 * MS, "BLOCK", 0, 0, 0)]
         assert times_ms(host, 0) == {"running": 5, "runnable": 0, "blocked": 1, "offline": 0}
 
+    @pytest.mark.parametrize("call", ["block_vcpu", "poll_vcpu"])
+    def test_a_block_that_returns_at_once_loses_no_work(self, call):
+        host, _ = make_host(1, WorkList(((10 * MS, 90 * MS),)))
+        host.run_until(3 * MS)
+        host.send_event(0)
+        if call == "block_vcpu":
+            host.block_vcpu(0)
+        else:
+            host.poll_vcpu(0, 5 * MS)
+        host.run_until(50 * MS)
+        assert dispatches(host) == [(0, 0, 0), (10 * MS, 0, IDLE)]
+        assert host.sections["vcpu"]["segments"][0] == 1
+
     def test_an_event_wakes_a_blocked_vcpu_and_the_delay_to_its_dispatch_is_counted(self):
         # No boost under 3.0.3: the second vCPU, woken at 37 ms, waits for the end of the first one's slice.
         host, _ = make_host(1, Hog(), Hog(), version="3.0.3")

@@ -136,6 +136,15 @@ class Laws:
         assert self.pool["weight"] == weight, "the active weight is not the sum over the active lists"
         assert sorted(active) == [v for v in self.guests if self.credit_vcpus[v]["is_active"]]
 
+    def what_is_derived_from_affinity_is_current(self):
+        for v in self.guests:
+            hard, soft = bits(self.vcpus[v]["hard_affinity"]), bits(self.vcpus[v]["soft_affinity"])
+            everywhere = set(range(self.host.num_pcpus))
+            is_effective = not hard <= soft and bool(hard & soft) and not everywhere <= soft
+            assert self.vcpus[v]["soft_is_effective"] == is_effective
+            assert self.vcpus[v]["is_pinned"] == (len(hard) == 1)
+        assert self.clock["num_soft"] == sum(self.vcpus[v]["soft_is_effective"] for v in self.guests)
+
     def only_a_cap_parks(self):
         for v in self.guests:
             vcpu, credit = self.vcpus[v], self.credit_vcpus[v]

@@ -309,7 +309,28 @@ class TestComparison:
         assert [verdict.id for verdict in report.verdicts] == ["cap"]
         assert len(done) == 3
 
-    def test_an_impossible_parameter_is_an_error_that_names_the_scenario(self, tmp_path):
-        (loaded,), _ = load(tmp_path, scenario("wrong", "credit-4.5", 50, (HOG, {"weight": 0})))
-        with pytest.raises(ValueError, match=r"scenario wrong: .*weight must be an integer 1\.\.65535, found 0"):
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            (scenario("it", "credit-4.5", 50, (HOG, {"weight": 0})), r"weight must be an integer 1\.\.65535, found 0"),
+            (scenario("it", "credit-4.5", 50, (HOG, {"slice": 5})), "unknown parameter slice"),
+            (scenario("it", "credit-4.5", 50, (HOG, {}, 1)), "initial pCPU 1 is not among"),
+            (scenario("it", "credit-4.5", 50, (HOG,), options={"ratelimit_us": 5}), "ratelimit_us must be 0 or 100"),
+            (scenario("it", "credit-3.2", 50, (HOG,), options={"tslice_ms": 5}), "tslice_ms is fixed at 30"),
+            (scenario("it", "credit-4.5", 50, (HOG,), options={"ctx_allow_ns": 5}), "ctx_allow_ns"),
+            (
+                scenario("it", "credit-4.5", 50, (HOG,), tick_phase={"first_tick_ns": [], "first_acct_ns": 1}),
+                "first_tick_ns: expected one entry for each of 1 pCPUs, found 0",
+            ),
+            (
+                scenario(
+                    "it", "credit-4.5", 50, (HOG,), param_changes=[{"t_ns": 5, "domain": 9, "params": {"cap": 5}}]
+                ),
+                "no domain 9 on this host",
+            ),
+        ],
+    )
+    def test_an_impossible_scenario_is_an_error_that_names_it(self, tmp_path, wrong, message):
+        (loaded,), _ = load(tmp_path, wrong)
+        with pytest.raises(ValueError, match=f"scenario it: .*{message}"):
             run_scenario(loaded)

@@ -89,12 +89,14 @@ cdef class HostCore(Hypervisor):
     cdef void block(self, int v) noexcept nogil:
         """v gives up the CPU until an event arrives (Xen: SCHEDOP_block).
 
-        If one waits already the call returns at once, and the program has to decide again.
+        If one waits already the call returns at once: a program at the end of its work has to decide again, one in the
+        middle of a piece of work goes on with it.
         """
         cdef Vcpu* vc = &self.m.vcpu[v]
         if vc.event_pending:
             vc.event_pending = 0
-            self.set_work(v, 0)
+            if vc.work_left_ns == 0:
+                self.set_work(v, 0)
             return
         vc.pause_flags |= PAUSE_BLOCKED
         vc.blocks += 1
