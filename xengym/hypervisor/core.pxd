@@ -23,7 +23,8 @@ cdef class GuestKind:
     cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil
 
 cdef class HostCore(Hypervisor):
-    cdef Scheduler scheduler_policy
+    cdef Scheduler scheduler_policy    # of cpupool 0
+    cdef PyObject* policy[17]          # scheduler of cpupool n at n + 1; at 0 the one of pCPUs in no pool
     cdef int32_t* guest_kind_of   # number of the kind that each vCPU runs
     cdef PyObject* kind_table[16]
 
@@ -40,13 +41,15 @@ cdef class HostCore(Hypervisor):
     cdef void segment_done(self, int v) noexcept nogil
 
     # The core of the hypervisor.
-    cdef void run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
+    cdef PyObject* policy_of(self, int v) noexcept nogil
+    cdef PyObject* policy_at(self, int p) noexcept nogil
+    cdef bint run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
     cdef void wake_vcpu(self, int v) noexcept nogil
     cdef void sleep_vcpu(self, int v) noexcept nogil
     cdef void bring_up(self, int v) noexcept nogil
     cdef void start_migration(self, int v) noexcept nogil
     cdef void finish_migration(self, int v) noexcept nogil
     cdef void schedule(self, int p) noexcept nogil
-    cdef void serve_schedule(self) noexcept nogil
+    cdef bint serve_schedule(self) noexcept nogil
     cdef void fire_completion(self, int p) noexcept nogil
     cdef void fire_guest_timer(self, int v) noexcept nogil

@@ -8,10 +8,11 @@ inter-processor interrupts) takes none here unless the cost model says so.
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from xengym.machine.mask cimport lowest_bit, mask_next, mask_test
+from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, response_bin, slice_timer,
+    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, policy_timer,
+    response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
@@ -72,6 +73,14 @@ cdef class GuestKind:
 cdef class HostCore(Hypervisor):
     """What runs without the interpreter; `Host` adds construction and what Python sees."""
 
+    cdef PyObject* policy_of(self, int v) noexcept nogil:
+        """The scheduler of a guest vCPU's cpupool."""
+        return self.policy[self.m.domain[self.m.vcpu[v].domain].pool + 1]
+
+    cdef PyObject* policy_at(self, int p) noexcept nogil:
+        """The scheduler of a pCPU's cpupool."""
+        return self.policy[self.m.pcpu[p].pool + 1]
+
     # -- services for guests -------------------------------------------------------------------------------------
 
     cdef void set_work(self, int v, int64_t work_ns) noexcept nogil:
@@ -114,7 +123,7 @@ cdef class HostCore(Hypervisor):
         cdef Vcpu* vc = &self.m.vcpu[v]
         vc.yields += 1
         trace(&self.m, TRACE_YIELD, vc.pcpu, v, 0, 0)
-        self.scheduler_policy.yield_cpu(v, self.m.clock.now_ns)
+        (<Scheduler>self.policy_of(v)).yield_cpu(v, self.m.clock.now_ns)
         raise_schedule(&self.m, vc.pcpu)
 
     cdef void deliver_event(self, int v) noexcept nogil:
@@ -184,7 +193,7 @@ cdef class HostCore(Hypervisor):
         if is_runnable(m, v):
             if vc.runstate >= BLOCKED:
                 set_runstate(m, v, RUNNABLE, m.clock.now_ns)
-            self.scheduler_policy.wake(v, m.clock.now_ns)
+            (<Scheduler>self.policy_of(v)).wake(v, m.clock.now_ns)
         elif not vc.pause_flags & PAUSE_BLOCKED and vc.runstate == BLOCKED:
             set_runstate(m, v, OFFLINE, m.clock.now_ns)
 
@@ -194,7 +203,7 @@ cdef class HostCore(Hypervisor):
         if not is_runnable(m, v):
             if m.vcpu[v].runstate == RUNNABLE:
                 set_runstate(m, v, OFFLINE, m.clock.now_ns)
-            self.scheduler_policy.sleep(v, m.clock.now_ns)
+            (<Scheduler>self.policy_of(v)).sleep(v, m.clock.now_ns)
 
     cdef void bring_up(self, int v) noexcept nogil:
         """Bring a vCPU online; the first time, its program begins."""
@@ -215,11 +224,12 @@ cdef class HostCore(Hypervisor):
 
     cdef void finish_migration(self, int v) noexcept nogil:
         cdef Vcpu* vc = &self.m.vcpu[v]
-        cdef int p = self.scheduler_policy.pick_pcpu(v)
-        if not mask_test(vc.hard_affinity, p):
-            p = mask_next(vc.hard_affinity, -1, self.m.num_words)
+        cdef PyObject* policy = self.policy_of(v)
+        cdef int p = (<Scheduler>policy).pick_pcpu(v)
+        if p < 0 or not mask_test(vc.allowed, p):
+            p = mask_next(vc.allowed, -1, self.m.num_words)
         vc.pause_flags &= ~<unsigned int>PAUSE_MIGRATING
-        self.scheduler_policy.migrate(v, p)
+        (<Scheduler>policy).migrate(v, p)
         self.wake_vcpu(v)
 
     cdef void schedule(self, int p) noexcept nogil:
@@ -233,10 +243,11 @@ cdef class HostCore(Hypervisor):
         cdef int next
         cdef Vcpu* pv = &m.vcpu[prev]
         cdef Vcpu* nv
+        cdef PyObject* policy = self.policy_at(p)
         cdef Decision decision
         clock.passes += 1
         pc.invocations += 1
-        decision = self.scheduler_policy.do_schedule(p, now_ns)
+        decision = (<Scheduler>policy).do_schedule(p, now_ns)
         next = decision.next_vcpu
         if decision.slice_ns >= 0:
             timer_set_hypervisor(m, slice_timer(m, p), now_ns + decision.slice_ns)
@@ -293,28 +304,37 @@ cdef class HostCore(Hypervisor):
         timer_replay(m, slice_timer(m, p))
         # prev's registers are saved.
         pv.switch_at_ns = now_ns
-        self.scheduler_policy.context_saved(prev, now_ns)
+        (<Scheduler>policy).context_saved(prev, now_ns)
         if pv.pause_flags & PAUSE_MIGRATING:
             clock.executing_pcpu = p
             self.finish_migration(prev)
 
-    cdef void serve_schedule(self) noexcept nogil:
-        """Run every pass that was asked for: rounds of ascending pCPUs, each until it has none pending."""
-        cdef Machine* m = &self.m
-        cdef uint64_t* pending = m.clock.pending
-        cdef uint64_t here, bit
-        cdef int w, b
-        while m.clock.any_pending:
-            m.clock.any_pending = 0
-            for w in range(m.num_words):
-                here = pending[w]
-                while here:
-                    b = lowest_bit(here)
-                    bit = <uint64_t>1 << b
-                    while pending[w] & bit:
-                        pending[w] &= ~bit
-                        self.schedule((w << 6) + b)
-                    here = pending[w] & ~(bit | (bit - 1))
+    cdef bint serve_schedule(self) noexcept nogil:
+        """Run every pass that was asked for: rounds of ascending pCPUs, each until it has none pending.
+
+        False if it had to stop: a decision has to come from outside (`awaiting_pcpu`), or a policy failed. Called again, it
+        goes on where it was.
+        """
+        cdef Clock* clock = self.m.clock
+        cdef PyObject* policy
+        cdef int p
+        clock.awaiting_pcpu = -1
+        while not clock.halted:
+            p = mask_next(clock.pending, clock.scan_pcpu - 1, self.m.num_words)
+            if p >= 0:
+                clock.scan_pcpu = p
+                policy = self.policy_at(p)
+                if (<Scheduler>policy).is_external and not (<Scheduler>policy).has_answer(p):
+                    clock.awaiting_pcpu = p
+                    return False
+                mask_clear(clock.pending, p)
+                self.schedule(p)
+            elif clock.scan_pcpu > 0:
+                clock.scan_pcpu = 0
+            else:
+                clock.any_pending = 0
+                return True
+        return False
 
     cdef void fire_completion(self, int p) noexcept nogil:
         cdef Machine* m = &self.m
@@ -333,18 +353,23 @@ cdef class HostCore(Hypervisor):
         else:
             (<GuestKind>self.kind_table[self.guest_kind_of[v]]).timer(v, m.clock.now_ns)
 
-    cdef void run(self, int64_t until_ns, uint64_t until_key) noexcept nogil:
+    cdef bint run(self, int64_t until_ns, uint64_t until_key) noexcept nogil:
         """Let time pass up to the instant `until_ns`, before its events whose key is `until_key` or later.
 
-        With `END_OF_INSTANT` all its events happen, and the scheduler passes that they ask for.
+        With `END_OF_INSTANT` all its events happen, and the scheduler passes that they ask for. False if time stopped
+        before, because a decision has to come from outside or a policy failed.
         """
         cdef Machine* m = &self.m
         cdef Clock* clock = m.clock
         cdef int slot, n = m.num_pcpus
         cdef int64_t at_ns
-        cdef int first_vcpu = 3 * n + 1
-        cdef int first_domain = first_vcpu + m.max_vcpus
+        cdef int first_vcpu = guest_timer(m, 0)
+        cdef int first_domain = domain_timer(m, 0)
+        cdef int first_policy = policy_timer(m, 0, 0)
         cdef int d
+        # An interrupted round of passes comes before whatever it has caused so far.
+        if clock.awaiting_pcpu >= 0 and not self.serve_schedule():
+            return False
         while True:
             slot = m.winner[1]
             at_ns = m.timer[slot].at_ns
@@ -353,7 +378,8 @@ cdef class HostCore(Hypervisor):
                     # The passes of an instant come after all its events, the operator's included.
                     if clock.now_ns == until_ns and until_key != END_OF_INSTANT:
                         break
-                    self.serve_schedule()
+                    if not self.serve_schedule():
+                        return False
                     continue
                 if at_ns > until_ns:
                     break
@@ -369,14 +395,18 @@ cdef class HostCore(Hypervisor):
                     raise_schedule(m, slot >> 1)
             elif slot < 3 * n:
                 clock.executing_pcpu = slot - 2 * n
-                self.scheduler_policy.tick(slot - 2 * n, at_ns)
-            elif slot == 3 * n:
-                self.scheduler_policy.accounting(at_ns)
+                (<Scheduler>self.policy_at(slot - 2 * n)).tick(slot - 2 * n, at_ns)
+            elif slot < first_vcpu:
+                (<Scheduler>self.policy[slot - 3 * n + 1]).pool_timer_fired(at_ns)
             elif slot < first_domain:
                 self.fire_guest_timer(slot - first_vcpu)
+            elif slot >= first_policy:
+                d = (slot - first_policy) >> 1
+                (<Scheduler>self.policy[m.domain[d].pool + 1]).domain_timer_fired(d, (slot - first_policy) & 1, at_ns)
             else:
                 d = slot - first_domain
                 (<GuestKind>self.kind_table[self.guest_kind_of[m.domain[d].first_vcpu]]).domain_timer(d, at_ns)
             if m.timer[slot].at_ns == INT64_MAX:
                 timer_replay(m, slot)
         clock.now_ns = until_ns
+        return True

@@ -1,6 +1,6 @@
 """Dom0's control interface (`domctl.pyx`)."""
 from xengym.hypervisor.host cimport Host
-from xengym.machine.state cimport Vcpu
+from xengym.policies.schedulers.api cimport Scheduler
 
 cdef class Domctl:
     cdef readonly Host host
@@ -8,4 +8,5 @@ cdef class Domctl:
     cdef int _slot(self, int domid) except -1
     cdef int _vcpu(self, int domid, int vcpu_in_domain) except -1
     cdef _deschedule(self, int v)
-    cdef _set_masks(self, Vcpu* vc, hard, soft)
+    cdef _set_masks(self, int v, hard, soft)
+    cdef Scheduler _scheduler(self, int d)

@@ -4,10 +4,11 @@ Only a privileged domain may call it; everything an agent does to a host goes th
 """
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.hypervisor.host cimport Host
-from xengym.machine.mask cimport mask_count_and, mask_cycle, mask_is_empty, mask_is_subset, mask_intersects, mask_next, mask_set, mask_test
+from xengym.machine.mask cimport mask_cycle, mask_test
 from xengym.machine.state cimport (
     MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
 )
+from xengym.policies.schedulers.api cimport Scheduler
 from xengym.sim.timers cimport timer_disarm
 from xengym.sim.trace cimport TRACE_ADJUST, TRACE_DOMAIN_ADD, TRACE_DOMAIN_REMOVE, trace
 from libc.string cimport memset
@@ -78,7 +79,7 @@ cdef class Domctl:
     # -- life of a domain ----------------------------------------------------------------------------------------
 
     def create_domain(self, domid, program, *, num_vcpus=1, name=None, params=None, is_privileged=None, start_ns=0,
-                      pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0):
+                      pool=0, pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0):
         """Create a domain; its vCPUs start at ``start_ns`` (or now, if that is past).
 
         Args:
@@ -89,6 +90,7 @@ cdef class Domctl:
             params: scheduler parameters.
             is_privileged: may use the control interface; default: domain 0 only.
             start_ns: absolute simulated time, one value or one for each vCPU.
+            pool: number of the cpupool it runs in.
             pcpus: initial pCPU of each vCPU; default Xen's placement.
             hard_affinity: pCPUs on which it may run; default all.
             soft_affinity: pCPUs it prefers; default all.
@@ -126,17 +128,19 @@ cdef class Domctl:
         if not 0 <= agreed_pcpus <= MAX_PCPUS:
             raise ValueError(f"{where}: agreed_pcpus must be 0..{MAX_PCPUS}, found {agreed_pcpus}")
         params = params or {}
-        host.scheduler_policy.check_domain_params(
-            f"{where}, scheduler {host.scheduler_policy.name} {host.scheduler_policy.version}", num_vcpus, params
-        )
+        if not isinstance(pool, (int, np.integer)) or pool not in host.schedulers:
+            raise ValueError(f"{where}: no cpupool {pool!r} on this host; there are {sorted(host.schedulers)}")
+        cdef Scheduler scheduler = host.pool_schedulers[pool]
+        scheduler.check_domain_params(f"{where}, scheduler {scheduler.name} {scheduler.version}", num_vcpus, params)
         for spec in programs:
             if spec.kind not in kinds:
                 raise ValueError(f"{where}: unknown program {spec.kind!r}; this host knows {', '.join(kinds)}")
             kinds[spec.kind].check(where, programs)
         hard = self._mask(where, "hard_affinity", hard_affinity)
         soft = self._mask(where, "soft_affinity", soft_affinity)
+        allowed = self._within_pool(where, hard, pool)
         for given in pcpus or ():
-            if not 0 <= given < m.num_pcpus or not hard >> given & 1:
+            if not 0 <= given < m.num_pcpus or not allowed >> given & 1:
                 raise ValueError(f"{where}: initial pCPU {given} is not among pCPUs 0..{m.num_pcpus - 1} of its affinity")
         for d in range(m.max_domains):
             if not m.domain[d].in_use:
@@ -155,6 +159,7 @@ cdef class Domctl:
         dom.num_vcpus = num_vcpus
         dom.is_privileged = (domid == 0) if is_privileged is None else bool(is_privileged)
         dom.in_use = 1
+        dom.pool = pool
         dom.latency_target_ns = latency_target_ns
         dom.agreed_pcpus = agreed_pcpus
         dom.created_at_ns = m.clock.now_ns
@@ -173,20 +178,20 @@ cdef class Domctl:
             vc.pause_flags = PAUSE_DOWN
             vc.dispatched_pcpu = -1
             vc.wake_at_ns = -1
-            self._set_masks(vc, hard, soft)
+            self._set_masks(v, hard, soft)
             host.guest_kind_of[v] = kinds[programs[i].kind].number
-        host.scheduler_policy.insert_domain(d)
-        if params:
-            host.scheduler_policy.adjust_domain(d, params)
+        scheduler.insert_domain(d)
         for i in range(num_vcpus):
             kinds[programs[i].kind].configure(d, first + i, programs[i])
         for i in range(num_vcpus):
             v = first + i
             m.vcpu[v].pcpu = pcpus[i] if pcpus else self._initial_pcpu(v)
             if not pcpus:
-                m.vcpu[v].pcpu = host.scheduler_policy.pick_pcpu(v)
-            host.scheduler_policy.insert_vcpu(v, m.clock.now_ns)
+                m.vcpu[v].pcpu = scheduler.pick_pcpu(v)
+            scheduler.insert_vcpu(v, m.clock.now_ns)
             host.arm_guest_timer(v, max(starts[i], m.clock.now_ns))
+        if params:  # after creation, as the tools do: some schedulers apply them from the next period on
+            scheduler.adjust_domain(d, params)
         trace(m, TRACE_DOMAIN_ADD, 0, NO_VCPU, d, domid)
         return d
 
@@ -196,6 +201,7 @@ cdef class Domctl:
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
         cdef int v, first = m.domain[d].first_vcpu, n = m.domain[d].num_vcpus
+        cdef Scheduler scheduler = self._scheduler(d)
         m.domain[d].pause_count += 1
         # All are taken off their queues before any pCPU looks for the next to run.
         for v in range(first, first + n):
@@ -203,9 +209,9 @@ cdef class Domctl:
         for v in range(first, first + n):
             self._deschedule(v)
             timer_disarm(m, guest_timer(m, v))
-            self.host.scheduler_policy.remove_vcpu(v, m.clock.now_ns)
+            scheduler.remove_vcpu(v, m.clock.now_ns)
         timer_disarm(m, domain_timer(m, d))
-        self.host.scheduler_policy.remove_domain(d)
+        scheduler.remove_domain(d)
         trace(m, TRACE_DOMAIN_REMOVE, 0, NO_VCPU, d, domid)
         self._forget(d)
 
@@ -260,8 +266,9 @@ cdef class Domctl:
         where = f"domain {domid} vCPU {vcpu_in_domain}"
         hard_mask = self._mask(where, "hard_affinity", hard) if hard is not None else _mask_value(vc.hard_affinity)
         soft_mask = self._mask(where, "soft_affinity", soft) if soft is not None else _mask_value(vc.soft_affinity)
-        self._set_masks(vc, hard_mask, soft_mask)
-        self.host.scheduler_policy.affinity_changed(v)
+        self._within_pool(where, hard_mask, self.host.m.domain[vc.domain].pool)
+        self._set_masks(v, hard_mask, soft_mask)
+        self._scheduler(vc.domain).affinity_changed(v)
         self.host.start_migration(v)
 
     def affinity(self, domid, vcpu_in_domain):
@@ -276,20 +283,34 @@ cdef class Domctl:
         """Set scheduler parameters of a domain, as ``xl sched-credit -d`` does."""
         self._authorise()
         cdef int d = self._slot(domid)
-        self.host.scheduler_policy.adjust_domain(d, params)
+        self._scheduler(d).adjust_domain(d, params)
         trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, d, 0)
+
+    def adjust_vcpu(self, domid, vcpu_in_domain, **params):
+        """Set scheduler parameters of one vCPU, as ``xl sched-rtds -v`` does, where the scheduler has such."""
+        self._authorise()
+        cdef int v = self._vcpu(domid, vcpu_in_domain)
+        self._scheduler(self.host.m.vcpu[v].domain).adjust_vcpu(v, params)
+        trace(&self.host.m, TRACE_ADJUST, 0, v, self.host.m.vcpu[v].domain, 0)
 
     def domain_params(self, domid):
         """Scheduler parameters of a domain."""
-        return self.host.scheduler_policy.domain_params(self._slot(domid))
+        cdef int d = self._slot(domid)
+        return self._scheduler(d).domain_params(d)
 
-    def adjust_scheduler(self, **params):
-        """Set parameters of the whole scheduler, as ``xl sched-credit -s`` does."""
+    def adjust_scheduler(self, *, pool=0, **params):
+        """Set parameters of the whole scheduler of a cpupool, as ``xl sched-credit -s`` does."""
         self._authorise()
-        self.host.scheduler_policy.adjust(params)
+        if pool not in self.host.schedulers:
+            raise ValueError(f"no cpupool {pool!r} on this host; there are {sorted(self.host.schedulers)}")
+        self.host.schedulers[pool].adjust(params)
         trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, -1, 0)
 
     # -- details -------------------------------------------------------------------------------------------------
+
+    cdef Scheduler _scheduler(self, int d):
+        """The scheduler of a domain's cpupool."""
+        return self.host.pool_schedulers[self.host.m.domain[d].pool]
 
     cdef _deschedule(self, int v):
         """Run passes on v's pCPU until v is off it, as the hypervisor waits for a vCPU that it tears down."""
@@ -334,12 +355,12 @@ cdef class Domctl:
         cdef Vcpu* vc = &m.vcpu[v]
         cdef int other
         if vc.vcpu_in_domain > 0:
-            return mask_cycle(vc.hard_affinity, m.vcpu[v - 1].pcpu, m.num_words)
+            return mask_cycle(vc.allowed, m.vcpu[v - 1].pcpu, m.num_words)
         load = [0] * m.num_pcpus
         for other in range(m.max_vcpus):
             if m.vcpu[other].in_use and other != v and not m.vcpu[other].domain == vc.domain:
                 load[m.vcpu[other].pcpu] += 1
-        allowed = [p for p in range(m.num_pcpus) if mask_test(vc.hard_affinity, p)]
+        allowed = [p for p in range(m.num_pcpus) if mask_test(vc.allowed, p)]
         return min(allowed, key=lambda p: (load[p], p))
 
     def _mask(self, where, what, pcpus):
@@ -356,21 +377,20 @@ cdef class Domctl:
             raise ValueError(f"{where}: {what} must name at least one of pCPUs 0..{num_pcpus - 1}, found none")
         return mask
 
-    cdef _set_masks(self, Vcpu* vc, hard, soft):
-        cdef Machine* m = &self.host.m
+    def _within_pool(self, where, mask, int pool):
+        """The part of an affinity mask that lies in a cpupool; ValueError if there is none."""
+        allowed = mask & _mask_value(self.host.m.pool[pool].pcpus)
+        if not allowed:
+            raise ValueError(f"{where}: its hard affinity names no pCPU of cpupool {pool}")
+        return allowed
+
+    cdef _set_masks(self, int v, hard, soft):
+        cdef Vcpu* vc = &self.host.m.vcpu[v]
         cdef int w
         for w in range(MASK_WORDS):
             vc.hard_affinity[w] = (hard >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
             vc.soft_affinity[w] = (soft >> (64 * w)) & 0xFFFFFFFFFFFFFFFF
-        m.clock.num_soft -= vc.soft_is_effective
-        # A preference counts only where it narrows the choice and can be met.
-        vc.soft_is_effective = (
-            not mask_is_subset(vc.hard_affinity, vc.soft_affinity, m.num_words)
-            and mask_intersects(vc.soft_affinity, vc.hard_affinity, m.num_words)
-            and not mask_is_subset(m.online, vc.soft_affinity, m.num_words)
-        )
-        m.clock.num_soft += vc.soft_is_effective
-        vc.is_pinned = mask_count_and(vc.hard_affinity, m.online, m.num_words) == 1
+        self.host.update_affinity(v)
 
 
 def _integer(where, name, value, high):

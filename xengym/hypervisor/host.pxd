@@ -1,11 +1,15 @@
 """One machine: the hall where mechanisms and policies meet (`host.pyx`)."""
 from xengym.hypervisor.core cimport HostCore
+from xengym.policies.schedulers.api cimport Scheduler
 
 cdef class Host(HostCore):
     cdef readonly object arena
-    cdef readonly dict sections
     cdef readonly object topology
     cdef readonly object costs
     cdef readonly list guest_kinds
+    cdef Scheduler no_scheduler        # of pCPUs in no cpupool: they run idle
+    cdef list pool_schedulers          # by number of the cpupool; None: no such pool
     cdef readonly dict domain_names
     cdef object _seed
+    cdef void set_pool_scheduler(self, int pool, Scheduler scheduler)
+    cdef void update_affinity(self, int v) noexcept

@@ -10,18 +10,29 @@ from xengym.machine.state import Arena
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 
+class PolicyState:
+    scheduler: Scheduler
+    block: NDArray[np.uint8]
+    extra: Any
+    def __init__(self, scheduler: Scheduler, block: NDArray[np.uint8], extra: Any) -> None: ...
+
 class Snapshot:
     block: NDArray[np.uint8]
+    policies: list[PolicyState | None]
     programs: list[Any]
     domain_names: dict[int, str]
     seed: int
     def __init__(
-        self, block: NDArray[np.uint8], programs: list[Any], domain_names: dict[int, str], seed: int
+        self,
+        block: NDArray[np.uint8],
+        policies: list[PolicyState | None],
+        programs: list[Any],
+        domain_names: dict[int, str],
+        seed: int,
     ) -> None: ...
 
 class Host(HostCore):
     arena: Arena
-    sections: dict[str, NDArray[Any]]
     topology: Topology
     costs: Costs | None
     guest_kinds: list[GuestKind]
@@ -44,9 +55,15 @@ class Host(HostCore):
     @property
     def scheduler(self) -> Scheduler: ...
     @property
+    def schedulers(self) -> dict[int, Scheduler]: ...
+    @property
+    def sections(self) -> dict[str, NDArray[Any]]: ...
+    @property
+    def awaiting_pcpu(self) -> int | None: ...
+    @property
     def seed(self) -> int: ...
     def reset(self, seed: int) -> None: ...
-    def run_until(self, until_ns: int, *, before_control: bool = ..., inclusive: bool = ...) -> None: ...
+    def run_until(self, until_ns: int, *, before_control: bool = ..., inclusive: bool = ...) -> bool: ...
     def send_event(self, v: int) -> None: ...
     def block_vcpu(self, v: int) -> None: ...
     def poll_vcpu(self, v: int, timeout_ns: int) -> None: ...

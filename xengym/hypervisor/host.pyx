@@ -7,45 +7,80 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from xengym.hypervisor.core cimport MAX_GUEST_KINDS, GuestKind, HostCore
-from xengym.machine.mask cimport mask_set
+from xengym.machine.mask cimport mask_and, mask_count, mask_intersects, mask_is_subset, mask_set
 from xengym.machine.state cimport (
-    FOREVER, MASK_WORDS, NO_VCPU, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Timer, TraceRecord, Vcpu,
-    is_current,
+    FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Pool, Timer,
+    TraceRecord, Vcpu, is_current, policy_timer,
 )
+from xengym.policies.schedulers.api cimport Scheduler
 from xengym.sim.timers cimport END_OF_INSTANT, ORDER_CONTROL, order_key
 from xengym.sim.trace cimport TRACE_GROWING, TRACE_OFF, TRACE_RING
 
+import copy
 import hashlib
 
 import numpy as np
 
 from xengym.machine.state import (
-    CLOCK_DTYPE, DOMAIN_DTYPE, PCPU_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
+    CLOCK_DTYPE, DOMAIN_DTYPE, PCPU_DTYPE, POOL_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
 )
 
 cdef int64_t MAX_TIME_NS = <int64_t>1 << 62
+
+
+class PolicyState:
+    """A scheduler with its whole state at one instant.
+
+    Attributes:
+        scheduler: the scheduling policy, for what it is; its own state may be another by now.
+        block: copy of its arena, ``uint8`` of shape ``(num_bytes,)``.
+        extra: what else it goes on from (policies written in Python); None if nothing.
+    """
+
+    __slots__ = ("block", "extra", "scheduler")
+
+    def __init__(self, scheduler, block, extra):
+        self.scheduler = scheduler
+        self.block = block
+        self.extra = extra
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, PolicyState)
+            and (self.scheduler.name, self.scheduler.version) == (other.scheduler.name, other.scheduler.version)
+            and self.block.tobytes() == other.block.tobytes()
+            and self.extra == other.extra
+        )
+
+    __hash__ = None
 
 
 class Snapshot:
     """A host's whole state at one instant; restore it into the same host or one built alike.
 
     Attributes:
-        block: copy of the arena, ``uint8`` of shape ``(num_bytes,)``.
+        block: copy of the machine's and the guests' state, ``uint8`` of shape ``(num_bytes,)``.
+        policies: ``PolicyState`` of each cpupool's scheduler, by number of the pool; None where there is no such pool.
         programs: immutable program data of each guest kind.
         domain_names: names by domain slot.
         seed: the episode's seed.
     """
 
-    __slots__ = ("block", "domain_names", "programs", "seed")
+    __slots__ = ("block", "domain_names", "policies", "programs", "seed")
 
-    def __init__(self, block, programs, domain_names, seed):
+    def __init__(self, block, policies, programs, domain_names, seed):
         self.block = block
+        self.policies = policies
         self.programs = programs
         self.domain_names = domain_names
         self.seed = seed
 
     def __eq__(self, other):
-        return isinstance(other, Snapshot) and self.block.tobytes() == other.block.tobytes()
+        return (
+            isinstance(other, Snapshot)
+            and self.block.tobytes() == other.block.tobytes()
+            and self.policies == other.policies
+        )
 
     __hash__ = None
 
@@ -70,7 +105,6 @@ cdef class Host(HostCore):
         self.costs = costs
         self.guest_kinds = list(guest_kinds)
         self.domain_names = {}
-        self.scheduler_policy = scheduler
         if len(self.guest_kinds) > MAX_GUEST_KINDS:
             raise ValueError(f"at most {MAX_GUEST_KINDS} guest kinds, found {len(self.guest_kinds)}")
         if not 0 < max_domains <= 32768 or not 0 < max_vcpus <= 65536:
@@ -83,7 +117,8 @@ cdef class Host(HostCore):
         m.threads_per_core = topology.threads_per_core
         m.switch_cost_ns = costs.context_switch_ns if costs is not None else 0
         m.refill_cost_ns = costs.cache_refill_ns if costs is not None else 0
-        m.num_timers = 3 * m.num_pcpus + 1 + max_vcpus + max_domains
+        m.max_pools = min(m.num_pcpus, MAX_POOLS)
+        m.num_timers = policy_timer(m, max_domains, 0)
         m.num_leaves = 2
         while m.num_leaves < m.num_timers:
             m.num_leaves *= 2
@@ -91,7 +126,6 @@ cdef class Host(HostCore):
         if m.topology == NULL:
             raise MemoryError("pCPU topology")
         for p in range(m.num_pcpus):
-            mask_set(m.online, p)
             m.topology[p].core = topology.core_of(p)
             m.topology[p].socket = topology.socket_of(p)
             for w in range(MASK_WORDS):
@@ -102,29 +136,36 @@ cdef class Host(HostCore):
             ("pcpu", PCPU_DTYPE, m.num_pcpus),
             ("vcpu", VCPU_DTYPE, max_vcpus + m.num_pcpus),
             ("domain", DOMAIN_DTYPE, max_domains),
+            ("pool", POOL_DTYPE, m.max_pools),
             ("timer", TIMER_DTYPE, m.num_leaves),
             ("winner", np.dtype(np.int32), m.num_leaves),
             ("guest_kind", np.dtype(np.int32), max_vcpus),
-            *scheduler.sections(m.num_pcpus, max_vcpus, max_domains),
         ]
         for kind in self.guest_kinds:
             sections += kind.sections(max_vcpus, max_domains)
         self.arena = Arena(sections)
-        self.sections = self.arena.sections
-        cdef Clock[::1] clock = self.sections["clock"]
-        cdef Pcpu[::1] pcpu = self.sections["pcpu"]
-        cdef Vcpu[::1] vcpu = self.sections["vcpu"]
-        cdef Domain[::1] domain = self.sections["domain"]
-        cdef Timer[::1] timer = self.sections["timer"]
-        cdef int32_t[::1] winner = self.sections["winner"]
-        cdef int32_t[::1] guest_kind = self.sections["guest_kind"]
+        views = self.arena.sections
+        cdef Clock[::1] clock = views["clock"]
+        cdef Pcpu[::1] pcpu = views["pcpu"]
+        cdef Vcpu[::1] vcpu = views["vcpu"]
+        cdef Domain[::1] domain = views["domain"]
+        cdef Pool[::1] pools = views["pool"]
+        cdef Timer[::1] timer = views["timer"]
+        cdef int32_t[::1] winner = views["winner"]
+        cdef int32_t[::1] guest_kind = views["guest_kind"]
         m.clock = &clock[0]
         m.pcpu = &pcpu[0]
         m.vcpu = &vcpu[0]
         m.domain = &domain[0]
+        m.pool = &pools[0]
         m.timer = &timer[0]
         m.winner = &winner[0]
         self.guest_kind_of = &guest_kind[0]
+        self.no_scheduler = Scheduler()
+        self.no_scheduler.attach(self, 0)
+        self.policy[0] = <PyObject*>self.no_scheduler
+        self.pool_schedulers = [None] * m.max_pools
+        self.set_pool_scheduler(0, scheduler)
         self.reset(seed)
 
     def __dealloc__(self):
@@ -132,7 +173,10 @@ cdef class Host(HostCore):
         free(self.m.trace)
 
     def reset(self, seed):
-        """Return to time 0 with no domains, all pCPUs idle; the random streams start from ``seed``."""
+        """Return to time 0: no domains, all pCPUs idle and in cpupool 0; the random streams start from ``seed``.
+
+        The scheduler of cpupool 0 stays what it is, with its parameters as at boot; other pools are gone.
+        """
         cdef Machine* m = &self.m
         cdef int p, slot, idle, node
         cdef Vcpu* vc
@@ -140,6 +184,7 @@ cdef class Host(HostCore):
         self.arena.block[:] = 0
         self.domain_names.clear()
         m.clock.seed = self._seed
+        m.clock.awaiting_pcpu = -1
         for slot in range(m.num_leaves):
             m.timer[slot].at_ns = INT64_MAX
             m.timer[slot].key = <uint64_t>0xFFFFFFFFFFFFFFFF
@@ -160,14 +205,46 @@ cdef class Host(HostCore):
             vc.work_left_ns = FOREVER
             mask_set(vc.hard_affinity, p)
             mask_set(vc.soft_affinity, p)
+            mask_set(vc.allowed, p)
+            mask_set(m.pool[0].pcpus, p)
             m.pcpu[p].curr = idle
             m.pcpu[p].last_guest = NO_VCPU
-        views = self.sections
+        views = self.arena.sections
         for number, kind in enumerate(self.guest_kinds):
             (<GuestKind>kind).bind(self, number, views)
             self.kind_table[number] = <PyObject*>kind
-        self.scheduler_policy.bind(self, views)
+        m.pool[0].in_use = 1
+        m.pool[0].num_pcpus = m.num_pcpus
+        for pool in range(1, m.max_pools):
+            self.set_pool_scheduler(pool, None)
+        self.scheduler_policy.attach(self, 0)
         self.scheduler_policy.start(0)
+        for p in range(m.num_pcpus):
+            self.scheduler_policy.insert_pcpu(p, 0)
+
+    cdef void set_pool_scheduler(self, int pool, Scheduler scheduler):
+        """Make ``scheduler`` the one of a cpupool (None: there is no such pool); it is not started here."""
+        self.pool_schedulers[pool] = scheduler
+        self.policy[pool + 1] = <PyObject*>scheduler if scheduler is not None else NULL
+        if pool == 0:
+            self.scheduler_policy = scheduler
+
+    cdef void update_affinity(self, int v) noexcept:
+        """Derive anew what follows from a vCPU's affinity and its domain's cpupool."""
+        cdef Machine* m = &self.m
+        cdef Vcpu* vc = &m.vcpu[v]
+        cdef Pool* pool = &m.pool[m.domain[vc.domain].pool]
+        cdef int n = m.num_words
+        mask_and(vc.allowed, vc.hard_affinity, pool.pcpus, n)
+        vc.is_pinned = mask_count(vc.allowed, n) == 1
+        m.clock.num_soft -= vc.soft_is_effective
+        # A preference counts only where it narrows the choice and can be met.
+        vc.soft_is_effective = (
+            not mask_is_subset(vc.hard_affinity, vc.soft_affinity, n)
+            and mask_intersects(vc.soft_affinity, vc.allowed, n)
+            and not mask_is_subset(pool.pcpus, vc.soft_affinity, n)
+        )
+        m.clock.num_soft += vc.soft_is_effective
 
     # -- what Python sees ----------------------------------------------------------------------------------------
 
@@ -183,8 +260,23 @@ cdef class Host(HostCore):
 
     @property
     def scheduler(self):
-        """The scheduling policy object."""
+        """The scheduling policy of cpupool 0, to which all pCPUs belong at first."""
         return self.scheduler_policy
+
+    @property
+    def schedulers(self):
+        """The scheduling policy of each cpupool, by the pool's number."""
+        return {pool: policy for pool, policy in enumerate(self.pool_schedulers) if policy is not None}
+
+    @property
+    def sections(self):
+        """Every part of the state by name, as live structured arrays: machine, guests, scheduler of cpupool 0."""
+        return {**self.arena.sections, **self.scheduler_policy.arena.sections}
+
+    @property
+    def awaiting_pcpu(self):
+        """The pCPU whose next decision has to come from outside before time goes on, or None."""
+        return self.m.clock.awaiting_pcpu if self.m.clock.awaiting_pcpu >= 0 else None
 
     @property
     def seed(self):
@@ -200,16 +292,26 @@ cdef class Host(HostCore):
                 where the order of one instant puts it (after completions, before wake-ups and timers).
             inclusive: finish all events of that instant and the scheduler passes they ask for.
 
+        Returns:
+            Whether the instant was reached. False: a decision has to come from outside first (``awaiting_pcpu``).
+
         Raises:
             ValueError: the instant lies in the past or beyond 146 years.
+            Exception: whatever a scheduling policy written in Python raised; the host stands where that happened.
         """
         if not self.m.clock.now_ns <= until_ns <= MAX_TIME_NS:
             raise ValueError(f"run_until: expected {self.m.clock.now_ns}..{MAX_TIME_NS} ns, found {until_ns}")
         cdef uint64_t key = order_key(ORDER_CONTROL, 0) if before_control else 0
         if inclusive:
             key = END_OF_INSTANT
+        cdef bint reached
         with nogil:
-            self.run(until_ns, key)
+            reached = self.run(until_ns, key)
+        if self.m.clock.halted:
+            self.m.clock.halted = 0
+            for scheduler in self.schedulers.values():
+                scheduler.raise_error()
+        return bool(reached)
 
     def send_event(self, int v):
         """Deliver an event-channel notification to vCPU number ``v``."""
@@ -245,7 +347,11 @@ cdef class Host(HostCore):
 
     def snapshot(self):
         """Copy the whole state (not the trace)."""
-        return Snapshot(self.arena.block.copy(), self._programs(), dict(self.domain_names), self._seed)
+        policies = [
+            None if policy is None else PolicyState(policy, policy.arena.block.copy(), policy.extra_state())
+            for policy in self.pool_schedulers
+        ]
+        return Snapshot(self.arena.block.copy(), policies, self._programs(), dict(self.domain_names), self._seed)
 
     def restore(self, snapshot):
         """Return to a snapshot's state exactly.
@@ -256,17 +362,35 @@ cdef class Host(HostCore):
         if snapshot.block.shape != self.arena.block.shape or len(snapshot.programs) != len(self.guest_kinds):
             raise ValueError(
                 f"restore: the snapshot holds {snapshot.block.nbytes} bytes of state, this host {self.arena.block.nbytes}; "
-                "it must come from a host with the same pCPUs, limits, scheduler and guest kinds"
+                "it must come from a host with the same pCPUs, limits and guest kinds"
             )
         self.arena.block[:] = snapshot.block
+        for pool, state in enumerate(snapshot.policies):
+            self._restore_policy(pool, state)
         for kind, programs in zip(self.guest_kinds, snapshot.programs):
             kind.set_programs(programs)
         self.domain_names = dict(snapshot.domain_names)
         self._seed = snapshot.seed
 
+    def _restore_policy(self, int pool, state):
+        if state is None:
+            self.set_pool_scheduler(pool, None)
+            return
+        scheduler = self.pool_schedulers[pool]
+        if scheduler is None or not scheduler.is_like(state.scheduler):
+            # What the snapshot's scheduler is carries over; the object may serve another host.
+            scheduler = copy.copy(state.scheduler)
+            self.set_pool_scheduler(pool, scheduler)
+            scheduler.attach(self, pool)
+        scheduler.arena.block[:] = state.block
+        scheduler.set_extra_state(state.extra)
+
     def digest(self):
         """SHA-256 of the whole state and of the programs that the guests run, as hexadecimal text."""
         digest = hashlib.sha256(self.arena.block)
+        for pool, scheduler in self.schedulers.items():
+            digest.update(f"{pool} {scheduler.name} {scheduler.version}".encode())
+            digest.update(scheduler.arena.block)
         for programs in self._programs():
             if programs is not None:
                 digest.update(programs)
@@ -278,7 +402,7 @@ cdef class Host(HostCore):
     def __eq__(self, other):
         if not isinstance(other, Host):
             return NotImplemented
-        return bool(np.array_equal(self.arena.block, other.arena.block)) and all(
+        return self.snapshot() == other.snapshot() and all(
             np.array_equal(ours, theirs) for ours, theirs in zip(self._programs(), other._programs(), strict=True)
         )
 
@@ -286,7 +410,7 @@ cdef class Host(HostCore):
 
     def __reduce__(self):
         limits = {"max_domains": self.m.max_domains, "max_vcpus": self.m.max_vcpus, "costs": self.costs}
-        return _rebuild, (self.topology, self.scheduler_policy, self.guest_kinds, limits, self.snapshot())
+        return _rebuild, (self.topology, copy.copy(self.scheduler_policy), self.guest_kinds, limits, self.snapshot())
 
     # -- trace ---------------------------------------------------------------------------------------------------
 

@@ -32,10 +32,21 @@ cdef inline void mask_and(uint64_t* out, const uint64_t* a, const uint64_t* b, i
     for w in range(n):
         out[w] = a[w] & b[w]
 
+cdef inline void mask_copy(uint64_t* out, const uint64_t* a, int n) noexcept nogil:
+    cdef int w
+    for w in range(n):
+        out[w] = a[w]
+
 cdef inline void mask_drop(uint64_t* out, const uint64_t* drop, int n) noexcept nogil:
     cdef int w
     for w in range(n):
         out[w] &= ~drop[w]
+
+cdef inline int mask_count(const uint64_t* mask, int n) noexcept nogil:
+    cdef int w, total = 0
+    for w in range(n):
+        total += count_bits(mask[w])
+    return total
 
 cdef inline int mask_count_and(const uint64_t* a, const uint64_t* b, int n) noexcept nogil:
     cdef int w, total = 0

@@ -10,6 +10,8 @@ from xengym.machine.mask cimport highest_bit
 cdef enum:
     MASK_WORDS = 4            # pCPU masks hold 256 bits
     MAX_PCPUS = 256
+    MAX_POOLS = 16            # cpupools, and at most one for each pCPU
+    NO_POOL = -1
     RESPONSE_BINS = 112       # four bins an octave from 1 us; see response_bin
     NO_VCPU = -1
 
@@ -46,13 +48,23 @@ cdef struct Clock:
     int32_t num_domains
     int32_t num_vcpus
     int32_t num_soft          # vCPUs whose soft affinity is effective
-    int32_t reserved
+    int32_t scan_pcpu         # where the present round of scheduler passes has got to
+    int32_t awaiting_pcpu     # pCPU whose decision has to come from outside before time goes on, or -1
+    int32_t halted            # a policy written in Python failed: time stops until its error is raised
 
 cdef struct Pcpu:
     int64_t context_switches
     int64_t invocations       # scheduler passes on this pCPU
     int32_t curr              # vCPU running here (idle vCPUs included)
     int32_t last_guest        # last non-idle vCPU that ran here: its cache contents are still warm
+    int32_t pool              # cpupool it belongs to, or NO_POOL: then it runs idle
+    int32_t reserved
+
+# A cpupool: pCPUs under one scheduler, and the domains that run there.
+cdef struct Pool:
+    uint64_t pcpus[4]
+    int32_t num_pcpus
+    int32_t in_use
 
 cdef struct Vcpu:
     int64_t runstate_ns[4]    # time spent in each runstate, up to runstate_at_ns
@@ -74,6 +86,7 @@ cdef struct Vcpu:
     int64_t wake_latency_max_ns
     uint64_t hard_affinity[4]
     uint64_t soft_affinity[4]
+    uint64_t allowed[4]       # hard affinity within the domain's cpupool
     uint32_t pause_flags
     int32_t pause_count
     int32_t runstate
@@ -83,7 +96,7 @@ cdef struct Vcpu:
     int32_t dispatched_pcpu   # pCPU of the last dispatch, or -1
     int32_t waker_pcpu        # pCPU on which its next wake-up executes
     int32_t soft_is_effective
-    int32_t is_pinned         # hard affinity to one pCPU
+    int32_t is_pinned         # may run on one pCPU only
     int32_t event_pending     # event-channel upcall waiting
     int32_t is_polling
     int32_t in_use
@@ -107,7 +120,9 @@ cdef struct Domain:
     int32_t num_vcpus
     int32_t pause_count
     int32_t is_privileged
+    int32_t pool              # cpupool it runs in
     int32_t in_use
+    int32_t reserved
 
 # One event: a timer slot. `key` orders the events of one instant; see sim/timers.pxd.
 cdef struct Timer:
@@ -135,19 +150,21 @@ cdef struct Machine:
     int32_t num_words         # words of a pCPU mask in use
     int32_t max_vcpus         # guest vCPUs; the idle vCPU of pCPU p is number max_vcpus + p
     int32_t max_domains
+    int32_t max_pools
+    int32_t reserved
     int32_t num_timers
     int32_t num_leaves        # power of two >= num_timers
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
     int64_t refill_cost_ns    # cache refill on the same occasion
-    uint64_t online[4]
     PcpuTopology* topology
     # The arena.
     Clock* clock
     Pcpu* pcpu
     Vcpu* vcpu
     Domain* domain
+    Pool* pool
     Timer* timer
     int32_t* winner           # winner[n]: earliest timer below tree node n; winner[1] is the next event
     # Trace buffer, outside the arena: a snapshot does not rewind what was observed.
@@ -174,14 +191,19 @@ cdef inline int completion_timer(Machine* m, int p) noexcept nogil:
 cdef inline int tick_timer(Machine* m, int p) noexcept nogil:
     return 2 * m.num_pcpus + p
 
-cdef inline int accounting_timer(Machine* m) noexcept nogil:
-    return 3 * m.num_pcpus
+# Of a cpupool's scheduler.
+cdef inline int pool_timer(Machine* m, int pool) noexcept nogil:
+    return 3 * m.num_pcpus + pool
 
 cdef inline int guest_timer(Machine* m, int v) noexcept nogil:
-    return 3 * m.num_pcpus + 1 + v
+    return 3 * m.num_pcpus + m.max_pools + v
 
 cdef inline int domain_timer(Machine* m, int d) noexcept nogil:
-    return 3 * m.num_pcpus + 1 + m.max_vcpus + d
+    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + d
+
+# Of a scheduler for one domain, number `which` of two.
+cdef inline int policy_timer(Machine* m, int d, int which) noexcept nogil:
+    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + m.max_domains + 2 * d + which
 
 cdef inline int response_bin(int64_t response_ns) noexcept nogil:
     """Bin of a response time: below 1 us, then four bins an octave. Integer arithmetic only."""

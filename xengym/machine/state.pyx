@@ -7,6 +7,7 @@ cdef Clock _clock
 cdef Pcpu _pcpu
 cdef Vcpu _vcpu
 cdef Domain _domain
+cdef Pool _pool
 cdef Timer _timer
 cdef TraceRecord _trace_record
 
@@ -14,6 +15,7 @@ CLOCK_DTYPE = np.asarray(<Clock[:1]>&_clock).dtype
 PCPU_DTYPE = np.asarray(<Pcpu[:1]>&_pcpu).dtype
 VCPU_DTYPE = np.asarray(<Vcpu[:1]>&_vcpu).dtype
 DOMAIN_DTYPE = np.asarray(<Domain[:1]>&_domain).dtype
+POOL_DTYPE = np.asarray(<Pool[:1]>&_pool).dtype
 TIMER_DTYPE = np.asarray(<Timer[:1]>&_timer).dtype
 TRACE_DTYPE = np.asarray(<TraceRecord[:1]>&_trace_record).dtype
 

@@ -38,6 +38,9 @@ cdef enum:
     TRACE_PARK = 38         # vcpu; value: 1 parked by its cap, 0 released
     TRACE_RATELIMIT = 39    # vcpu; value: ns run so far
     TRACE_PICKED = 40       # vcpu; other: pCPU chosen
+    TRACE_REPLENISH = 41    # vcpu is given a new budget or slice; value: ns
+    TRACE_RESET = 42        # credits of all are reset; vcpu: who ran out
+    TRACE_REFUSED = 43      # vcpu chosen from outside may not run here; other: who runs instead
 
 cdef enum:
     TRACE_INACTIVE = 1000

@@ -32,6 +32,9 @@ class TraceKind(IntEnum):
     PARK = 38
     RATELIMIT = 39
     PICKED = 40
+    REPLENISH = 41
+    RESET = 42
+    REFUSED = 43
 
 
 #: Added to the priority in a CREDIT record of a vCPU that is not on the active list.

@@ -16,6 +16,7 @@ from xengym.testing.conformance_run import Run, run_scenario
 SHARE_SLACK = 0.002
 
 _VCPU_COUNTERS = ("cpu_ns", "dispatches", "migrations", "wakes", "blocks", "yields", "segments_done")
+_HOST_COUNTERS = ("total_context_switches", "total_idle_ns", "deadline_exceeded_messages")
 _PCPU_COUNTERS = ("idle_ns", "context_switches", "scheduler_invocations")
 
 
@@ -63,6 +64,9 @@ def compare(scenario: OracleScenario, run: Run) -> Verdict:
     counters = all(
         theirs[key] == ours[key] for theirs, ours in vcpus for key in _VCPU_COUNTERS if key in theirs
     ) and all(theirs[key] == ours[key] for theirs, ours in pcpus for key in _PCPU_COUNTERS if key in theirs)
+    counters = counters and all(
+        expected[key] == run.outcomes.get(key) for key in _HOST_COUNTERS if key in expected and key in run.outcomes
+    )
     error = max(abs(theirs["share"] - ours["share"]) for theirs, ours in vcpus)
     within = _within_perturbed(expected, run.outcomes) if "perturbed" in expected else None
     return Verdict(scenario.id, scenario.implementation, trace, credit, counters, error, within)

@@ -20,8 +20,10 @@ from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.costs import Costs
 from xengym.machine.topology import Topology
+from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.credit import CreditScheduler
 from xengym.policies.schedulers.credit_rules import PRIORITIES
+from xengym.policies.schedulers.registry import make_scheduler, scheduler_names, scheduler_versions
 from xengym.sim.trace_kinds import INACTIVE, TraceKind
 
 SECOND_NS = 1_000_000_000
@@ -36,16 +38,25 @@ _HISTOGRAM_EDGES_NS = [
 _PRIORITY_NAMES = {value: name.upper() for name, value in PRIORITIES.items()}
 
 
-def build_scheduler(scenario: OracleScenario) -> CreditScheduler | None:
+#: The file's names of parameters that carry their unit here.
+_PARAM_NAMES = {"period": "period_ns", "slice": "slice_ns", "latency": "latency_ns"}
+
+
+def build_scheduler(scenario: OracleScenario) -> Scheduler | None:
     """The scheduling policy a scenario asks for, or None where it is not implemented."""
     family, _, version = scenario.implementation.partition("-")
-    if family != "credit" or version not in ("3.0.3", "3.2", "4.5", "4.8"):
+    if family not in scheduler_names() or version not in scheduler_versions(family):
         return None
     options: dict[str, Any] = dict(scenario.options)
-    try:
-        return CreditScheduler(version, idle_ticks=True, **options)
-    except TypeError as error:
-        raise ValueError(f"options: {error}") from error
+    if family == "credit":
+        options["idle_ticks"] = True
+    return make_scheduler(family, version, **options)
+
+
+def _params(scenario: OracleScenario, params: dict[str, int]) -> dict[str, int]:
+    if scenario.scheduler != "sedf":
+        return params
+    return {_PARAM_NAMES.get(name, name): value for name, value in params.items()}
 
 
 def _program(workload: Workload) -> ProgramSpec:
@@ -99,7 +110,7 @@ def run_scenario(scenario: OracleScenario) -> Run | None:
     return _report(scenario, host, windows)
 
 
-def _build_host(scenario: OracleScenario, scheduler: CreditScheduler) -> Host:
+def _build_host(scenario: OracleScenario, scheduler: Scheduler) -> Host:
     num_vcpus = sum(len(domain.vcpus) for domain in scenario.domains)
     host = Host(
         Topology.flat(scenario.n_pcpus),
@@ -109,7 +120,7 @@ def _build_host(scenario: OracleScenario, scheduler: CreditScheduler) -> Host:
         max_domains=len(scenario.domains),
         max_vcpus=num_vcpus,
     )
-    if scenario.tick_phase is not None:
+    if scenario.tick_phase is not None and isinstance(scheduler, CreditScheduler):
         scheduler.set_phase(scenario.tick_phase.first_tick_ns, scenario.tick_phase.first_acct_ns)
     control = Domctl(host)
     for domain in scenario.domains:
@@ -121,7 +132,7 @@ def _build_host(scenario: OracleScenario, scheduler: CreditScheduler) -> Host:
             domain.id,
             [_program(v.workload) for v in domain.vcpus],
             num_vcpus=len(domain.vcpus),
-            params=domain.params,
+            params=_params(scenario, domain.params),
             start_ns=[v.start_ns for v in domain.vcpus],
             pcpus=placed,
         )
@@ -141,9 +152,9 @@ def _simulate(scenario: OracleScenario, host: Host) -> NDArray[np.int64]:
             change = changes.pop(0)
             host.run_until(change.t_ns, before_control=True)
             if change.domain is None:
-                control.adjust_scheduler(**change.params)
+                control.adjust_scheduler(**_params(scenario, change.params))
             else:
-                control.adjust_domain(change.domain, **change.params)
+                control.adjust_domain(change.domain, **_params(scenario, change.params))
         host.run_until(end)
         received[window] = [host.runstate_ns(v)["running"] for v in range(num_vcpus)]
     return received
@@ -195,6 +206,7 @@ def _report(scenario: OracleScenario, host: Host, received: NDArray[np.int64]) -
         "pcpus": pcpu_rows,
         "total_context_switches": sum(row["context_switches"] for row in pcpu_rows),
         "total_idle_ns": sum(row["idle_ns"] for row in pcpu_rows),
+        **host.scheduler.counters(),
     }
     return Run(outcomes, dispatches, credits_)
 

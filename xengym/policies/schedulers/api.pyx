@@ -3,6 +3,9 @@ from libc.stdint cimport int32_t, int64_t
 from xengym.machine.mask cimport mask_cycle, mask_test
 from xengym.machine.state cimport Machine
 
+from xengym.machine.state import Arena
+from xengym.policies.schedulers.tunables import Share
+
 
 cdef class Hypervisor:
     cdef void pause_vcpu(self, int v) noexcept nogil:
@@ -15,18 +18,45 @@ cdef class Hypervisor:
 cdef class Scheduler:
     """Base of all scheduling policies.
 
-    A policy states its state as arena sections (`sections`), receives views of them once (`bind`), and then answers
-    the operations listed in `api.pxd`. The parameters are set from Python through `adjust_domain` and `adjust`.
+    A policy states its state as arena sections (`sections`), receives views of them (`bind`), and then answers the
+    operations listed in `api.pxd`. The parameters are set from Python through `adjust_domain` and `adjust`.
     """
 
     def sections(self, num_pcpus, max_vcpus, max_domains):
         """Arena sections the policy needs: a list of ``(name, dtype, count)``; idle vCPUs follow the guests'."""
         return []
 
-    def bind(self, Hypervisor hall, views):
-        """Attach the policy to a machine; ``views`` maps each section's name to its array."""
+    def attach(self, Hypervisor hall, int cpupool):
+        """Serve a cpupool of a machine from now on: the state is zeroed, sized for the machine, and bound."""
         self.hall = hall
         self.m = &hall.m
+        self.cpupool = cpupool
+        self.pool_pcpus = hall.m.pool[cpupool].pcpus
+        if self.arena is None:
+            self.arena = Arena(self.sections(self.m.num_pcpus, self.m.max_vcpus, self.m.max_domains))
+        self.arena.block[:] = 0
+        self.bind(self.arena.sections)
+
+    def is_like(self, other):
+        """Whether ``other`` is the same scheduler with the same version and boot options, so that states fit."""
+        return self is other or (type(self) is type(other) and self.__reduce__() == other.__reduce__())
+
+    def bind(self, views):
+        """Take hold of the state, all zeros; ``views`` maps each section's name to its array."""
+
+    def extra_state(self):
+        """What decides how the policy goes on and is not in its sections, as a copy; None if nothing is."""
+        return None
+
+    def set_extra_state(self, state):
+        """Take back what ``extra_state`` returned (and may return again)."""
+
+    def raise_error(self):
+        """Raise what went wrong in the policy while time ran, if anything did (policies written in Python)."""
+
+    def counters(self):
+        """What the policy has counted, by name; for reports and conformance."""
+        return {}
 
     def tunables(self):
         """What an agent may set on each domain: a list of `Tunable`, in the order of `set_tunables`."""
@@ -40,6 +70,21 @@ cdef class Scheduler:
     def adjust_domain(self, int d, params):
         """Set parameters of domain slot ``d`` from a mapping; unknown names or impossible values raise ValueError."""
         self.check_domain_params(f"scheduler {self.name}", self.m.domain[d].num_vcpus, params)
+
+    def adjust_vcpu(self, int v, params):
+        """Set parameters of one vCPU, where the policy has such; ValueError otherwise."""
+        raise ValueError(f"scheduler {self.name!r} has no parameters of single vCPUs; found {', '.join(sorted(params))}")
+
+    def share(self, int d):
+        """What domain slot ``d`` is given, in terms that other schedulers understand: a `Share`."""
+        return Share()
+
+    def params_from(self, share, num_vcpus):
+        """Domain parameters that come closest to ``share``: ``(params, lost)``.
+
+        ``lost`` names the fields of ``share`` that have no counterpart here.
+        """
+        return {}, share.stated()
 
     def domain_params(self, int d):
         """Parameters of domain slot ``d`` as a dict."""
@@ -55,6 +100,12 @@ cdef class Scheduler:
         return {}
 
     cdef void start(self, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void insert_pcpu(self, int p, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void remove_pcpu(self, int p, int64_t now_ns) noexcept nogil:
         pass
 
     cdef void insert_domain(self, int d) noexcept nogil:
@@ -84,14 +135,17 @@ cdef class Scheduler:
         decision.next_vcpu = self.m.max_vcpus + p
         return decision
 
+    cdef bint has_answer(self, int p) noexcept nogil:
+        return True
+
     cdef void context_saved(self, int v, int64_t now_ns) noexcept nogil:
         pass
 
     cdef int pick_pcpu(self, int v) noexcept nogil:
         cdef Machine* m = self.m
-        if mask_test(m.vcpu[v].hard_affinity, m.vcpu[v].pcpu):
+        if mask_test(m.vcpu[v].allowed, m.vcpu[v].pcpu):
             return m.vcpu[v].pcpu
-        return mask_cycle(m.vcpu[v].hard_affinity, m.vcpu[v].pcpu, m.num_words)
+        return mask_cycle(m.vcpu[v].allowed, m.vcpu[v].pcpu, m.num_words)
 
     cdef void migrate(self, int v, int p) noexcept nogil:
         self.m.vcpu[v].pcpu = p
@@ -102,7 +156,10 @@ cdef class Scheduler:
     cdef void tick(self, int p, int64_t now_ns) noexcept nogil:
         pass
 
-    cdef void accounting(self, int64_t now_ns) noexcept nogil:
+    cdef void pool_timer_fired(self, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void domain_timer_fired(self, int d, int which, int64_t now_ns) noexcept nogil:
         pass
 
     cdef void set_tunables(self, int d, const int64_t* values, int64_t now_ns) noexcept nogil:

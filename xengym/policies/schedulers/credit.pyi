@@ -6,6 +6,7 @@ DEFAULT_WEIGHT: int
 MAX_WEIGHT: int
 
 class CreditScheduler(CreditAccounting):
+    versions: tuple[str, ...]
     def __init__(
         self,
         version: str = ...,

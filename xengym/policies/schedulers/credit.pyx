@@ -23,8 +23,8 @@ Simplified against Xen: lock contention never makes a search fail; credit produc
 Sources: Xen's scheduler by release (see `credit_rules.py`); wiki.xen.org/wiki/CreditScheduler.
 """
 from libc.stdint cimport int32_t, int64_t
-from xengym.machine.mask cimport mask_clear, mask_set
-from xengym.machine.state cimport NO_VCPU, Machine, accounting_timer, is_current, is_runnable, tick_timer
+from xengym.machine.mask cimport mask_clear, mask_next, mask_set
+from xengym.machine.state cimport NO_VCPU, Machine, is_current, is_runnable, pool_timer, tick_timer
 from xengym.mechanisms.softirq cimport raise_schedule
 from xengym.policies.schedulers.api cimport Decision, Hypervisor
 from xengym.policies.schedulers.credit_accounting cimport CreditAccounting
@@ -39,8 +39,8 @@ import dataclasses
 
 import numpy as np
 
-from xengym.policies.schedulers.credit_rules import credit_rules
-from xengym.policies.schedulers.tunables import Tunable
+from xengym.policies.schedulers.credit_rules import CREDIT_RELEASES, credit_rules
+from xengym.policies.schedulers.tunables import Share, Tunable, weight_and_cap
 
 cdef int64_t CREDITS_PER_MS = 10
 cdef int64_t MIN_TIMER_NS = 100_000       # shortest slice after 4.8
@@ -69,6 +69,8 @@ cdef class CreditScheduler(CreditAccounting):
         tickle_one_idle: wake one idle pCPU (default) or all.
         idle_ticks: keep ticking on idle pCPUs; default as the release does.
     """
+
+    versions = tuple(CREDIT_RELEASES)
 
     def __init__(self, version="current", *, tslice_ms=30, ratelimit_us=None, migration_delay_us=0,
                  tickle_one_idle=True, idle_ticks=None):
@@ -105,8 +107,8 @@ cdef class CreditScheduler(CreditAccounting):
 
     # -- set-up --------------------------------------------------------------------------------------------------
 
-    def bind(self, Hypervisor hall, views):
-        CreditAccounting.bind(self, hall, views)
+    def bind(self, views):
+        CreditAccounting.bind(self, views)
         options = self.options
         self.pool.ratelimit_ns = 1000 * options["ratelimit_us"]
         self.pool.migration_delay_ns = 1000 * options["migration_delay_us"]
@@ -117,25 +119,40 @@ cdef class CreditScheduler(CreditAccounting):
     cdef void start(self, int64_t now_ns) noexcept nogil:
         cdef Machine* m = self.m
         cdef CreditPool* pool = self.pool
-        cdef int p, idle
         pool.balance_ratelimit_ns = self.rules.balance_ratelimit_ns
         pool.first_domain = -1
         pool.last_domain = -1
-        for p in range(m.num_pcpus):
-            idle = m.max_vcpus + p
-            self.pcpu[p].head = NO_VCPU
-            self.pcpu[p].tail = NO_VCPU
-            self.pcpu[p].idle_bias = m.num_pcpus - 1
-            self.pcpu[p].node_bias = m.num_pcpus - 1
-            self.pcpu[p].last_balance_ns = LONG_AGO_NS
-            self.vcpu[idle].priority = PRI_IDLE
-            mask_set(pool.idle, p)
         # Accounting is armed first, so it precedes the first pCPU's tick wherever the two coincide.
         if not self.rules.ticks_account:
-            timer_arm_hypervisor(m, accounting_timer(m), now_ns + pool.tslice_ns)
+            timer_arm_hypervisor(m, pool_timer(m, self.cpupool), now_ns + pool.tslice_ns)
+
+    cdef void insert_pcpu(self, int p, int64_t now_ns) noexcept nogil:
+        cdef Machine* m = self.m
+        cdef CreditPool* pool = self.pool
+        cdef CreditPcpu* pc = &self.pcpu[p]
+        pc.head = NO_VCPU
+        pc.tail = NO_VCPU
+        pc.num_runnable = 0
+        pc.sorted_epoch = pool.epoch
+        pc.idle_bias = m.num_pcpus - 1
+        pc.node_bias = m.num_pcpus - 1
+        pc.last_balance_ns = LONG_AGO_NS
+        self.vcpu[m.max_vcpus + p].priority = PRI_IDLE
+        mask_set(pool.idle, p)
+        self._resize_pool(1)
         if pool.free_running_ticks:
-            for p in range(m.num_pcpus):
-                timer_arm_hypervisor(m, tick_timer(m, p), now_ns + pool.tick_period_ns)
+            timer_arm_hypervisor(m, tick_timer(m, p), now_ns + pool.tick_period_ns)
+
+    cdef void remove_pcpu(self, int p, int64_t now_ns) noexcept nogil:
+        mask_clear(self.pool.idle, p)
+        timer_disarm(self.m, tick_timer(self.m, p))
+        self._resize_pool(-1)
+
+    cdef void _resize_pool(self, int change) noexcept nogil:
+        cdef CreditPool* pool = self.pool
+        pool.num_pcpus += change
+        pool.pool_credit += change * pool.credits_per_tslice
+        pool.master = mask_next(self.pool_pcpus, -1, self.m.num_words)
 
     cdef void _set_timeslice(self, int64_t tslice_ns, bint at_boot) noexcept nogil:
         cdef CreditPool* pool = self.pool
@@ -147,7 +164,7 @@ cdef class CreditScheduler(CreditAccounting):
         else:
             pool.credits_per_tslice = CREDITS_PER_MS * tslice_ns // MS_NS
         if at_boot or self.rules.tslice_sets_pool:
-            pool.pool_credit = pool.credits_per_tslice * self.m.num_pcpus
+            pool.pool_credit = pool.credits_per_tslice * pool.num_pcpus
 
     # -- run queue -----------------------------------------------------------------------------------------------
 
@@ -298,7 +315,7 @@ cdef class CreditScheduler(CreditAccounting):
                 self.hall.pause_vcpu(v)
         for v in range(first, first + m.domain[d].num_vcpus):
             if not is_current(m, v):
-                m.clock.executing_pcpu = 0
+                m.clock.executing_pcpu = self.pool.master
                 self.hall.unpause_vcpu(v)
 
     def adjust(self, params):
@@ -321,6 +338,13 @@ cdef class CreditScheduler(CreditAccounting):
         if "tslice_ms" in params:
             self._set_timeslice(tslice_ms * MS_NS, False)
 
+    def share(self, int d):
+        cap_pct = self.domain[d].cap_pct
+        return Share(weight=self.domain[d].weight, cap_pct=cap_pct or None)
+
+    def params_from(self, share, num_vcpus):
+        return weight_and_cap(share, num_vcpus)
+
     def params(self):
         return {
             "tslice_ms": self.pool.tslice_ns // MS_NS,
@@ -340,9 +364,9 @@ cdef class CreditScheduler(CreditAccounting):
         if self.rules.ticks_account:
             # The third tick of pCPU 0 accounts; the phase says which of its ticks that is.
             ahead = (first_accounting_ns - first_tick_ns[0]) // self.pool.tick_period_ns
-            self.pcpu[0].ticks = (self.pool.ticks_per_tslice - 1 - ahead) % self.pool.ticks_per_tslice
+            self.pcpu[self.pool.master].ticks = (self.pool.ticks_per_tslice - 1 - ahead) % self.pool.ticks_per_tslice
         else:
-            timer_arm_hypervisor(m, accounting_timer(m), first_accounting_ns)
+            timer_arm_hypervisor(m, pool_timer(m, self.cpupool), first_accounting_ns)
         for p in range(m.num_pcpus):
             timer_arm_hypervisor(m, tick_timer(m, p), first_tick_ns[p])
 

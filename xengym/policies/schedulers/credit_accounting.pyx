@@ -1,6 +1,6 @@
 """Credit, the question what it costs: debit, the tick, and the accounting that hands out credits and parks the capped."""
 from libc.stdint cimport int64_t
-from xengym.machine.state cimport NO_VCPU, PAUSE_MIGRATING, Machine, accounting_timer, tick_timer
+from xengym.machine.state cimport NO_VCPU, PAUSE_MIGRATING, Machine, pool_timer, tick_timer
 from xengym.mechanisms.softirq cimport raise_schedule
 from xengym.policies.schedulers.credit_placement cimport CreditPlacement
 from xengym.policies.schedulers.credit_state cimport (
@@ -60,14 +60,14 @@ cdef class CreditAccounting(CreditPlacement):
                 m.vcpu[cur].pause_flags |= PAUSE_MIGRATING
                 raise_schedule(m, p)
         pc.ticks += 1
-        if self.rules.ticks_account and p == 0 and pc.ticks % pool.ticks_per_tslice == 0:
-            self.accounting(now_ns)
+        if self.rules.ticks_account and p == pool.master and pc.ticks % pool.ticks_per_tslice == 0:
+            self.pool_timer_fired(now_ns)
         if pc.sorted_epoch != pool.epoch:
             pc.sorted_epoch = pool.epoch
             self._queue_sort(p)
         timer_arm_hypervisor(m, tick_timer(m, p), now_ns + pool.tick_period_ns)
 
-    cdef void accounting(self, int64_t now_ns) noexcept nogil:
+    cdef void pool_timer_fired(self, int64_t now_ns) noexcept nogil:
         """Hand out the period's credits by weight, bounded by what a domain can use and by its cap."""
         cdef Machine* m = self.m
         cdef CreditPool* pool = self.pool
@@ -81,8 +81,8 @@ cdef class CreditAccounting(CreditPlacement):
         cdef int d, next_d, v, next_v
         cdef bint hungry_before = False
         if not self.rules.ticks_account:
-            timer_arm_hypervisor(m, accounting_timer(m), now_ns + pool.tslice_ns)
-        m.clock.executing_pcpu = 0
+            timer_arm_hypervisor(m, pool_timer(m, self.cpupool), now_ns + pool.tslice_ns)
+        m.clock.executing_pcpu = pool.master
         if all_weight == 0:
             pool.balance = 0
             self._trace_credits()

@@ -1,7 +1,7 @@
 """Credit, the question where: whom a wake-up interrupts, where a vCPU is placed, what an idle pCPU steals."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.machine.mask cimport (
-    mask_and, mask_clear, mask_count_and, mask_cycle, mask_drop, mask_intersects, mask_is_empty, mask_next, mask_set,
+    mask_and, mask_clear, mask_copy, mask_count_and, mask_cycle, mask_drop, mask_intersects, mask_is_empty, mask_next, mask_set,
     mask_test,
 )
 from xengym.machine.state cimport NO_VCPU, PAUSE_MIGRATING, Machine, Vcpu
@@ -43,7 +43,7 @@ cdef class CreditPlacement(CreditState):
             if priority > cur_priority:
                 self._ask(own)
             if cur_priority > PRI_IDLE:
-                mask_and(candidates, idle, vc.hard_affinity, n)
+                mask_and(candidates, idle, vc.allowed, n)
                 p = mask_next(candidates, -1, n)
                 while p >= 0:
                     self._ask(p)
@@ -77,7 +77,7 @@ cdef class CreditPlacement(CreditState):
             # An idle pCPU exists, but not one where v may run. The preempted one may be able to use it.
             if (self.rules.push_rule == PUSH_ALWAYS
                     or (self.rules.push_rule == PUSH_HARD_AFFINITY
-                        and mask_intersects(m.vcpu[cur].hard_affinity, idle, n))):
+                        and mask_intersects(m.vcpu[cur].allowed, idle, n))):
                 m.vcpu[cur].pause_flags |= PAUSE_MIGRATING
             self._ask(own)
 
@@ -87,12 +87,11 @@ cdef class CreditPlacement(CreditState):
         """pCPUs allowed in a step of the two-step search; False where the soft step does not apply."""
         cdef Vcpu* vc = &self.m.vcpu[v]
         if step == STEP_HARD:
-            mask_and(out, vc.hard_affinity, self.m.online, self.m.num_words)
+            mask_copy(out, vc.allowed, self.m.num_words)
             return True
         if not (self.rules.soft_affinity and vc.soft_is_effective):
             return False
-        mask_and(out, vc.soft_affinity, vc.hard_affinity, self.m.num_words)
-        mask_and(out, out, self.m.online, self.m.num_words)
+        mask_and(out, vc.soft_affinity, vc.allowed, self.m.num_words)
         return True
 
     cdef int pick_pcpu(self, int v) noexcept nogil:
@@ -127,8 +126,7 @@ cdef class CreditPlacement(CreditState):
         cdef uint64_t candidates[4]
         cdef uint64_t group[4]
         cdef int head
-        for w in range(n):
-            idle[w] = self.pool.idle[w]
+        mask_copy(idle, self.pool.idle, n)
         if not self.rules.count_self_idle:
             mask_set(idle, x)
         else:
@@ -185,14 +183,15 @@ cdef class CreditPlacement(CreditState):
         cdef uint64_t workers[4]
         cdef uint64_t in_node[4]
         if self.rules.steal_rule == STEAL_RING:
-            for k in range(1, m.num_pcpus):
-                peer = (p + k) % m.num_pcpus
+            peer = mask_cycle(self.pool_pcpus, p, n)
+            while peer != p:
                 stolen = self._steal_from(peer, p, best_priority, STEP_HARD, now_ns)
                 if stolen != NO_VCPU:
                     return stolen
+                peer = mask_cycle(self.pool_pcpus, peer, n)
             return NO_VCPU
         for w in range(n):
-            workers[w] = m.online[w] & ~self.pool.idle[w]
+            workers[w] = self.pool_pcpus[w] & ~self.pool.idle[w]
         mask_clear(workers, p)
         if mask_is_empty(workers, n):
             return NO_VCPU
@@ -240,7 +239,7 @@ cdef class CreditPlacement(CreditState):
             if not (
                 (self.rules.yield_is_sticky and svc.is_yielding)
                 or (step == STEP_SOFT and not m.vcpu[v].soft_is_effective)
-                or not mask_test(m.vcpu[v].hard_affinity, p)
+                or not mask_test(m.vcpu[v].allowed, p)
                 or (step == STEP_SOFT and not mask_test(m.vcpu[v].soft_affinity, p))
                 or (self.pool.migration_delay_ns != 0
                     and now_ns - svc.descheduled_at_ns < self.pool.migration_delay_ns)

@@ -27,6 +27,8 @@ cdef struct CreditPool:
     int32_t last_domain
     int32_t tickle_one_idle
     int32_t free_running_ticks
+    int32_t num_pcpus            # of the cpupool
+    int32_t master               # its first pCPU: accounting runs there
 
 cdef struct CreditPcpu:
     int64_t last_balance_ns

@@ -25,8 +25,7 @@ cdef class CreditState(Scheduler):
             ("credit_domain", np.asarray(<CreditDomain[:1]>&_domain).dtype, max_domains),
         ]
 
-    def bind(self, Hypervisor hall, views):
-        Scheduler.bind(self, hall, views)
+    def bind(self, views):
         cdef CreditPool[::1] pool = views["credit"]
         cdef CreditPcpu[::1] pcpu = views["credit_pcpu"]
         cdef CreditVcpu[::1] vcpu = views["credit_vcpu"]
