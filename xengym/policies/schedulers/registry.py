@@ -25,8 +25,8 @@ def register_scheduler(name: str, factory: Callable[..., Scheduler]) -> None:
 
     Args:
         name: what configurations call it; must be new.
-        factory: called as ``factory(version, **options)`` for each host; its attribute ``versions``, if it has one, names
-            the versions it takes.
+        factory: called as ``factory(version, **options)`` for each host. Its attribute ``versions``, if it has one,
+            names the versions it takes.
 
     Raises:
         ValueError: the name is taken.
