@@ -180,18 +180,10 @@ cdef class Domctl:
             vc.wake_at_ns = -1
             self._set_masks(v, hard, soft)
             host.guest_kind_of[v] = kinds[programs[i].kind].number
-        scheduler.insert_domain(d)
         for i in range(num_vcpus):
             kinds[programs[i].kind].configure(d, first + i, programs[i])
-        for i in range(num_vcpus):
-            v = first + i
-            m.vcpu[v].pcpu = pcpus[i] if pcpus else self._initial_pcpu(v)
-            if not pcpus:
-                m.vcpu[v].pcpu = scheduler.pick_pcpu(v)
-            scheduler.insert_vcpu(v, m.clock.now_ns)
-            host.arm_guest_timer(v, max(starts[i], m.clock.now_ns))
-        if params:  # after creation, as the tools do: some schedulers apply them from the next period on
-            scheduler.adjust_domain(d, params)
+            host.arm_guest_timer(first + i, max(starts[i], m.clock.now_ns))
+        self._enter_scheduler(d, pcpus, params)
         trace(m, TRACE_DOMAIN_ADD, 0, NO_VCPU, d, domid)
         return d
 
@@ -200,18 +192,12 @@ cdef class Domctl:
         self._authorise()
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
-        cdef int v, first = m.domain[d].first_vcpu, n = m.domain[d].num_vcpus
-        cdef Scheduler scheduler = self._scheduler(d)
+        cdef int v
         m.domain[d].pause_count += 1
-        # All are taken off their queues before any pCPU looks for the next to run.
-        for v in range(first, first + n):
-            self.host.sleep_vcpu(v)
-        for v in range(first, first + n):
-            self._deschedule(v)
+        self._leave_scheduler(d)
+        for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
             timer_disarm(m, guest_timer(m, v))
-            scheduler.remove_vcpu(v, m.clock.now_ns)
         timer_disarm(m, domain_timer(m, d))
-        scheduler.remove_domain(d)
         trace(m, TRACE_DOMAIN_REMOVE, 0, NO_VCPU, d, domid)
         self._forget(d)
 
@@ -311,6 +297,37 @@ cdef class Domctl:
     cdef Scheduler _scheduler(self, int d):
         """The scheduler of a domain's cpupool."""
         return self.host.pool_schedulers[self.host.m.domain[d].pool]
+
+    cdef _enter_scheduler(self, int d, pcpus, params):
+        """Make a domain, whose vCPUs do not run, known to the scheduler of its cpupool.
+
+        ``pcpus`` says where its vCPUs are; None: where Xen's placement and the scheduler want them.
+        """
+        cdef Machine* m = &self.host.m
+        cdef Scheduler scheduler = self._scheduler(d)
+        cdef int i, v
+        scheduler.insert_domain(d)
+        for i in range(m.domain[d].num_vcpus):
+            v = m.domain[d].first_vcpu + i
+            m.vcpu[v].pcpu = pcpus[i] if pcpus else self._initial_pcpu(v)
+            if not pcpus:
+                m.vcpu[v].pcpu = scheduler.pick_pcpu(v)
+            scheduler.insert_vcpu(v, m.clock.now_ns)
+        if params:  # after creation, as the tools do: some schedulers apply them from the next period on
+            scheduler.adjust_domain(d, params)
+
+    cdef _leave_scheduler(self, int d):
+        """Take a paused domain off its pCPUs and out of its scheduler."""
+        cdef Machine* m = &self.host.m
+        cdef Scheduler scheduler = self._scheduler(d)
+        cdef int v, first = m.domain[d].first_vcpu, n = m.domain[d].num_vcpus
+        # All are taken off their queues before any pCPU looks for the next to run.
+        for v in range(first, first + n):
+            self.host.sleep_vcpu(v)
+        for v in range(first, first + n):
+            self._deschedule(v)
+            scheduler.remove_vcpu(v, m.clock.now_ns)
+        scheduler.remove_domain(d)
 
     cdef _deschedule(self, int v):
         """Run passes on v's pCPU until v is off it, as the hypervisor waits for a vCPU that it tears down."""

@@ -54,6 +54,10 @@ cdef class Scheduler:
     def raise_error(self):
         """Raise what went wrong in the policy while time ran, if anything did (policies written in Python)."""
 
+    def queued(self):
+        """Guest vCPUs that wait in the policy's queues, in their order, as a list of numbers; for tests and reports."""
+        return []
+
     def counters(self):
         """What the policy has counted, by name; for reports and conformance."""
         return {}

@@ -1,5 +1,6 @@
 """Credit's state and the lists in it: run queues, active vCPUs of a domain, active domains."""
 from libc.stdint cimport int32_t, int64_t, uint64_t
+from xengym.machine.mask cimport mask_test
 from xengym.machine.state cimport NO_VCPU
 from xengym.policies.schedulers.api cimport Hypervisor, Scheduler
 from xengym.sim.trace cimport TRACE_ACTIVE, trace
@@ -34,6 +35,19 @@ cdef class CreditState(Scheduler):
         self.pcpu = &pcpu[0]
         self.vcpu = &vcpu[0]
         self.domain = &domain[0]
+
+    def queued(self):
+        """VCPUs in the run queues, pCPU by pCPU, each queue in its order; idle vCPUs are left out."""
+        return [v for p in range(self.m.num_pcpus) if mask_test(self.pool_pcpus, p) for v in self._queue(p)]
+
+    def _queue(self, int p):
+        cdef int v = self.pcpu[p].head
+        queue = []
+        while v != NO_VCPU:
+            if v < self.m.max_vcpus:
+                queue.append(v)
+            v = self.vcpu[v].next
+        return queue
 
     # -- domains and vCPUs come and go ---------------------------------------------------------------------------
 
