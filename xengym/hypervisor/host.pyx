@@ -13,6 +13,7 @@ from xengym.machine.state cimport (
     TraceRecord, Vcpu, is_current, policy_timer,
 )
 from xengym.policies.schedulers.api cimport Scheduler
+from xengym.policies.schedulers.external cimport ExternalScheduler
 from xengym.sim.timers cimport END_OF_INSTANT, ORDER_CONTROL, order_key
 from xengym.sim.trace cimport TRACE_GROWING, TRACE_OFF, TRACE_RING
 
@@ -313,6 +314,25 @@ cdef class Host(HostCore):
                 scheduler.raise_error()
         return bool(reached)
 
+    def decide(self, vcpu, *, slice_ns=None):
+        """Answer the decision that is awaited (``awaiting_pcpu``); time goes on with the next ``run_until``.
+
+        Args:
+            vcpu: number of the vCPU to run there, or None for idle. One that may not run is refused, counted, and replaced by
+                the scheduler's default.
+            slice_ns: for how long at most; None: the scheduler's default.
+
+        Raises:
+            ValueError: no decision is awaited, or the slice is not positive.
+        """
+        cdef int p = self.m.clock.awaiting_pcpu
+        if p < 0:
+            raise ValueError(f"decide: no decision is awaited at {self.m.clock.now_ns} ns")
+        if slice_ns is not None and not 0 < slice_ns <= MAX_TIME_NS:
+            raise ValueError(f"decide: slice_ns must be positive, found {slice_ns}")
+        cdef ExternalScheduler policy = self.pool_schedulers[self.m.pcpu[p].pool]
+        policy.give(p, self.m.max_vcpus + p if vcpu is None else vcpu, 0 if slice_ns is None else slice_ns)
+
     def send_event(self, int v):
         """Deliver an event-channel notification to vCPU number ``v``."""
         self._check_vcpu(v)
@@ -391,6 +411,9 @@ cdef class Host(HostCore):
         for pool, scheduler in self.schedulers.items():
             digest.update(f"{pool} {scheduler.name} {scheduler.version}".encode())
             digest.update(scheduler.arena.block)
+            extra = scheduler.extra_state()
+            if extra is not None:
+                digest.update(extra)
         for programs in self._programs():
             if programs is not None:
                 digest.update(programs)

@@ -45,7 +45,7 @@ cdef class Scheduler:
         """Take hold of the state, all zeros; ``views`` maps each section's name to its array."""
 
     def extra_state(self):
-        """What decides how the policy goes on and is not in its sections, as a copy; None if nothing is."""
+        """What decides how the policy goes on and is not in its sections, as bytes; None if nothing is."""
         return None
 
     def set_extra_state(self, state):

@@ -11,6 +11,7 @@ from xengym.policies.schedulers.api import Scheduler
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
+    "external": "xengym.policies.schedulers.external:ExternalScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

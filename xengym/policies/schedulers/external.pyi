@@ -1,0 +1,6 @@
+from xengym.policies.schedulers.shared_queue import SharedQueueScheduler
+
+class ExternalScheduler(SharedQueueScheduler):
+    def __init__(
+        self, version: str = ..., *, connected: bool = ..., slice_us: int = ..., wake_asks: str = ...
+    ) -> None: ...
