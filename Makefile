@@ -15,7 +15,7 @@ SANITIZE := build/sanitize
 PEERS := $(VENV)/peers/simso
 
 BUILD_TOOLS := meson-python meson ninja Cython numpy setuptools
-MESON_FILES := $(wildcard meson.build meson.options xengym/meson.build xengym/*/meson.build)
+MESON_FILES := $(wildcard meson.build meson.options xengym/meson.build xengym/envs/*/meson.build)
 
 # The editable package rebuilds itself on import with the tools recorded at set-up, so they are recorded by full
 # path: nothing has to be activated, and another Cython on the machine is never taken by accident. (Meson splits

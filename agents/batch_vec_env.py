@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from xengym.envs.host.env import TERM_NAMES, HostEnvSnapshot
+from xengym.envs.episodic import TERM_NAMES, EnvSnapshot
 from xengym.envs.host.vector import HostVectorEnv
 
 
 class BatchSnapshot(NamedTuple):
     """Everything that decides how a batch goes on, its running episode statistics included."""
 
-    hosts: list[HostEnvSnapshot]
+    hosts: list[EnvSnapshot]
     totals: NDArray[np.float64]
     lengths: NDArray[np.int64]
 

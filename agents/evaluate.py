@@ -21,7 +21,7 @@ from agents.exits import exit_codes
 from agents.run_folder import RunFolder, RunFolderError, describe_demand
 from agents.trained import TrainedAgent
 from xengym.baselines.compare import plot, summarise, write_csv
-from xengym.envs.host.env import TERM_NAMES
+from xengym.envs.episodic import TERM_NAMES
 
 
 def main(

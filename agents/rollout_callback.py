@@ -15,7 +15,7 @@ from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
 from agents.trained import TrainedAgent
 from xengym.baselines.compare import run_episodes, summarise
-from xengym.envs.host.env import TERM_NAMES
+from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.episodes import SEED_RANGES
 
 _EVAL_STREAM = 0xE7A1

@@ -6,9 +6,16 @@ __version__ = "0.1.0"
 
 # Every registered environment, one comment each.
 
-#: One host under Credit; the agent tunes each domain's scheduler parameters every 10 ms. Native batch.
+#: One host under one of Xen's schedulers; the agent tunes each domain's scheduler parameters every 10 ms. Native batch.
 gym.register(
     id="xengym/Host-v0",
     entry_point="xengym.envs.host.env:HostEnv",
     vector_entry_point="xengym.envs.host.vector:HostVectorEnv",
+)
+
+#: One host that the agent schedules: a step is one decision, which vCPU runs next. Native batch, action masks.
+gym.register(
+    id="xengym/Dispatch-v0",
+    entry_point="xengym.envs.dispatch.env:DispatchEnv",
+    vector_entry_point="xengym.envs.dispatch.vector:DispatchVectorEnv",
 )

@@ -12,7 +12,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from agents.batch_vec_env import make_batch
-from xengym.envs.host.env import TERM_NAMES, HostEnv
+from xengym.envs.episodic import TERM_NAMES
+from xengym.envs.host.env import HostEnv
 
 pytestmark = pytest.mark.train
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.baselines.policies import Policy
-from xengym.envs.host.env import TERM_NAMES, HostEnv
+from xengym.envs.episodic import TERM_NAMES
+from xengym.envs.host.env import HostEnv
 from xengym.formats.files import write_whole
 from xengym.render.text_table import text_table
 from xengym.scenarios.config import ScenarioConfig

@@ -11,7 +11,7 @@ import typer
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
 from xengym.baselines.policies import DefaultCredit, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.cli.progress import progress_bar
-from xengym.envs.host.env import TERM_NAMES
+from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import demand_source, needs_demand
 from xengym.scenarios.episodes import EpisodeSource
 

@@ -309,10 +309,14 @@ cdef class Host(HostCore):
         with nogil:
             reached = self.run(until_ns, key)
         if self.m.clock.halted:
-            self.m.clock.halted = 0
-            for scheduler in self.schedulers.values():
-                scheduler.raise_error()
+            self.raise_policy_error()
         return bool(reached)
+
+    def raise_policy_error(self):
+        """Raise the error of a scheduling policy written in Python that stopped time, if one did."""
+        self.m.clock.halted = 0
+        for scheduler in self.schedulers.values():
+            scheduler.raise_error()
 
     def decide(self, vcpu, *, slice_ns=None):
         """Answer the decision that is awaited (``awaiting_pcpu``); time goes on with the next ``run_until``.

@@ -17,7 +17,7 @@ from xengym.hypervisor.host import Host
 from xengym.machine.costs import Costs
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
-from xengym.policies.schedulers.registry import make_scheduler
+from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
 from xengym.scenarios.config import (
     DistributionConfig,
     DomainConfig,
@@ -64,6 +64,52 @@ def build_scheduler(config: SchedulerConfig) -> Scheduler:
         return make_scheduler(config.name, config.version, **config.options)
     except (ValueError, TypeError) as error:
         raise ScenarioError(f"key 'scheduler': {error}") from error
+
+
+def parse_scheduler(text: str) -> SchedulerConfig:
+    """A scheduler from its name (``"sedf"``) or name and version (``"credit-3.2"``).
+
+    Raises:
+        ScenarioError: there is no such scheduler.
+    """
+    if text in scheduler_names():
+        return SchedulerConfig(name=text)
+    name, _, version = text.rpartition("-")
+    if name not in scheduler_names():
+        raise ScenarioError(
+            f"unknown scheduler {text!r}; expected one of {', '.join(scheduler_names())}, or one of them "
+            "with a version, as credit-4.5"
+        )
+    return SchedulerConfig(name=name, version=version)
+
+
+def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | None) -> ScenarioConfig:
+    """The scenario under another scheduler; the domains' parameters carry over where they have a counterpart.
+
+    Args:
+        config: the scenario.
+        scheduler: name, name and version, or configuration; None: the scenario as it is.
+
+    Raises:
+        ScenarioError: unknown scheduler, version or option.
+    """
+    if scheduler is None:
+        return config
+    if isinstance(scheduler, str):
+        scheduler = parse_scheduler(scheduler)
+    if scheduler == config.scheduler:
+        return config
+    target = build_scheduler(scheduler)
+    domains = list(config.domains)
+    if any(domain.params for domain in domains):
+        host = build_host(config)
+        populate(host, config, seed=0)
+        shares = [host.scheduler.share(slot) for slot in range(len(domains))]
+        for i, (domain, share) in enumerate(zip(domains, shares, strict=True)):
+            if domain.params:
+                params, _ = target.params_from(share, domain.vcpus)
+                domains[i] = domain.model_copy(update={"params": params})
+    return config.model_copy(update={"scheduler": scheduler, "domains": domains})
 
 
 def build_host(config: ScenarioConfig) -> Host:

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from xengym.scenarios.build import check_scenario
-from xengym.scenarios.config import ScenarioConfig, ScenarioError
+from xengym.scenarios.build import check_scenario, with_scheduler
+from xengym.scenarios.config import ScenarioConfig, ScenarioError, SchedulerConfig
 from xengym.scenarios.generator import random_scenario
 from xengym.scenarios.library import RANDOM, load_scenario
 
@@ -32,21 +32,29 @@ class EpisodeSource:
         scenario: name, YAML file, configuration, or ``"random"``.
         split: which range of seeds to draw from.
         data: folder with PlanetLab days, or None.
+        scheduler: in place of the scenario's (``build.with_scheduler``).
 
     Raises:
-        ScenarioError: the scenario or split is unknown or cannot be set up.
+        ScenarioError: the scenario, split or scheduler is unknown or cannot be set up.
     """
 
-    def __init__(self, scenario: str | Path | ScenarioConfig, split: str, data: Path | None) -> None:
+    def __init__(
+        self,
+        scenario: str | Path | ScenarioConfig,
+        split: str,
+        data: Path | None,
+        scheduler: str | SchedulerConfig | None = None,
+    ) -> None:
         if split not in SEED_RANGES:
             raise ScenarioError(f"split must be one of {', '.join(SEED_RANGES)}, found {split!r}")
         self.range = SEED_RANGES[split]
         self.fixed: ScenarioConfig | None = None
+        self._scheduler = scheduler
         if scenario != RANDOM:
-            self.fixed = load_scenario(scenario)
+            self.fixed = with_scheduler(load_scenario(scenario), scheduler)
             check_scenario(self.fixed, f"scenario {self.fixed.name!r}", data=data)
         #: A scenario of the shape that all episodes have.
-        self.shape = self.fixed if self.fixed is not None else random_scenario(self.range[0])
+        self.shape = self.fixed if self.fixed is not None else self._random(self.range[0])
 
     def draw(self, rng: np.random.Generator) -> Episode:
         """The next episode of a stream."""
@@ -54,4 +62,7 @@ class EpisodeSource:
 
     def episode(self, seed: int) -> Episode:
         """The episode of a given seed, whatever its split."""
-        return Episode(self.fixed if self.fixed is not None else random_scenario(seed), seed)
+        return Episode(self.fixed if self.fixed is not None else self._random(seed), seed)
+
+    def _random(self, number: int) -> ScenarioConfig:
+        return with_scheduler(random_scenario(number), self._scheduler)

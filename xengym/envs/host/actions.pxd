@@ -6,6 +6,7 @@ from xengym.policies.schedulers.api cimport MAX_TUNABLES, Scheduler
 cdef struct TunableRange:
     int64_t low
     int64_t high              # 0: 100 for each vCPU of the domain
+    int64_t default_value
     int32_t log_scale
     int32_t zero_means_none
 

@@ -1,11 +1,11 @@
 """Actions of `Host-v0`: each domain's scheduler parameters, as numbers in [-1, 1] or as steps.
 
-Box. A parameter on a log scale (Credit's weight, 1..65535) maps -1 to its least and 1 to its greatest value, equal steps
-being equal ratios; 0 is the middle (weight 256). A limit that can be switched off (Credit's cap) maps [-1, 0) to 1..100 %
-of the domain's vCPUs and [0, 1] to "none". So the zero vector is default Credit. `encode` inverts `decode`.
+Box. -1 is a parameter's least value, 0 its default and 1 its greatest; between them equal steps are equal differences, or on
+a log scale (Credit's weight, 1..65535) equal ratios. A limit that can be switched off (Credit's cap) maps [-1, 0) to 1..100 %
+of the domain's vCPUs and [0, 1] to "none". So the zero vector is the scheduler's defaults. `encode` inverts `decode`.
 
-Steps. One of {lower, keep, raise} for each parameter: a log-scale parameter halves or doubles, a limit moves by 10 % of the
-domain's vCPUs and is "none" from 100 % on.
+Steps. One of {lower, keep, raise} for each parameter: a log-scale parameter halves or doubles, another moves by a tenth of
+its range; a limit is "none" from 100 % on.
 """
 from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t
@@ -29,9 +29,6 @@ cdef class ActionDecoder:
         host: the machine to control.
         num_domains: domain slots the action covers, present or not.
         is_discrete: steps instead of numbers in [-1, 1].
-
-    Raises:
-        ValueError: the host's scheduler has nothing an agent could set.
     """
 
     def __init__(self, Host host, int num_domains, bint is_discrete):
@@ -40,12 +37,11 @@ cdef class ActionDecoder:
         self.num_domains = num_domains
         self.is_discrete = is_discrete
         tunables = host.scheduler.tunables()
-        if not tunables:
-            raise ValueError(f"scheduler {host.scheduler.name!r} has no domain parameters that an agent could set")
         self.num_tunables = len(tunables)
         for i, tunable in enumerate(tunables):
             self.ranges[i].low = tunable.low
             self.ranges[i].high = tunable.high or 0
+            self.ranges[i].default_value = tunable.default
             self.ranges[i].log_scale = tunable.log_scale
             self.ranges[i].zero_means_none = tunable.zero_means_none
 
@@ -142,7 +138,7 @@ cdef class ActionDecoder:
 
 cdef int64_t decode_value(TunableRange* r, double x, int64_t whole_pct) noexcept nogil:
     cdef int64_t high = r.high if r.high else whole_pct
-    cdef int64_t value
+    cdef int64_t value, end
     if x < -1.0:
         x = -1.0
     elif x > 1.0:
@@ -152,26 +148,40 @@ cdef int64_t decode_value(TunableRange* r, double x, int64_t whole_pct) noexcept
             return 0
         value = <int64_t>((1.0 + x) * high + 0.5)
         return value if value > 1 else 1
-    if r.log_scale:
-        value = <int64_t>(exact_exp(0.5 * (1.0 + x) * exact_log(<double>high / r.low)) * r.low + 0.5)
+    end = r.low
+    if x >= 0.0:
+        end = high
     else:
-        value = r.low + <int64_t>(0.5 * (1.0 + x) * (high - r.low) + 0.5)
+        x = -x
+    if r.log_scale:
+        value = <int64_t>(exact_exp(x * exact_log(<double>end / r.default_value)) * r.default_value + 0.5)
+    else:
+        value = <int64_t>(r.default_value + x * (end - r.default_value) + 0.5)
     return min(max(value, r.low), high)
 
 
 cdef double encode_value(TunableRange* r, int64_t value, int64_t whole_pct) noexcept nogil:
     cdef int64_t high = r.high if r.high else whole_pct
+    cdef int64_t end
+    cdef double x
     if r.zero_means_none:
         # A limit of everything is none.
         return 0.0 if value == 0 or value >= high else <double>value / high - 1.0
+    if value == r.default_value:
+        return 0.0
+    end = r.low if value < r.default_value else high
     if r.log_scale:
-        return 2.0 * exact_log(<double>value / r.low) / exact_log(<double>high / r.low) - 1.0
-    return 2.0 * (value - r.low) / <double>(high - r.low) - 1.0
+        x = exact_log(<double>value / r.default_value) / exact_log(<double>end / r.default_value)
+    else:
+        x = <double>(value - r.default_value) / (end - r.default_value)
+    if x > 1.0:  # a parameter may be set beyond what an agent can ask for
+        x = 1.0
+    return -x if value < r.default_value else x
 
 
 cdef int64_t step_value(TunableRange* r, int64_t value, int64_t direction, int64_t whole_pct) noexcept nogil:
     cdef int64_t high = r.high if r.high else whole_pct
-    cdef int64_t tenth = high // 10
+    cdef int64_t tenth = max((high - r.low) // 10, 1)
     if direction == 0:
         return value
     if r.zero_means_none:

@@ -1,6 +1,9 @@
+from contextlib import AbstractContextManager
+
 from xengym.policies.schedulers.shared_queue import SharedQueueScheduler
 
 class ExternalScheduler(SharedQueueScheduler):
     def __init__(
         self, version: str = ..., *, connected: bool = ..., slice_us: int = ..., wake_asks: str = ...
     ) -> None: ...
+    def disconnected(self) -> AbstractContextManager[None]: ...

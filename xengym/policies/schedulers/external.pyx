@@ -11,6 +11,8 @@ from xengym.policies.schedulers.api cimport Decision
 from xengym.policies.schedulers.shared_queue cimport SharedQueueScheduler
 from xengym.machine.state cimport NO_VCPU
 
+from contextlib import contextmanager
+
 import numpy as np
 
 cdef Answer _answer
@@ -31,6 +33,15 @@ cdef class ExternalScheduler(SharedQueueScheduler):
         SharedQueueScheduler.__init__(self, version, slice_us=slice_us, wake_asks=wake_asks)
         self.is_external = bool(connected)
         self.options["connected"] = self.is_external
+
+    @contextmanager
+    def disconnected(self):
+        """For a while, every decision is the default."""
+        was_external, self.is_external = self.is_external, False
+        try:
+            yield
+        finally:
+            self.is_external = was_external
 
     def sections(self, num_pcpus, max_vcpus, max_domains):
         return [

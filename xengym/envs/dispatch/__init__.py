@@ -1,0 +1,1 @@
+"""`xengym/Dispatch-v0`: schedule one host, decision by decision."""
