@@ -21,7 +21,7 @@ from xengym.baselines.compare import (
     run_episodes,
 )
 from xengym.baselines.policies import (
-    DefaultCredit,
+    Defaults,
     Policy,
     RandomActions,
     RoundRobinCaps,
@@ -78,7 +78,7 @@ def compare_agent(
         episodes: how many for each.
     """
     seeds = held_out_seeds(episodes)
-    policies: list[Policy] = [agent, tuned, DefaultCredit(), RoundRobinCaps(), RandomActions()]
+    policies: list[Policy] = [agent, tuned, Defaults(), RoundRobinCaps(), RandomActions()]
     results: list[EpisodeResult] = []
     with ProgressReport(console, "comparing", len(policies) * episodes, "episodes") as progress:
         for policy in policies:

@@ -23,6 +23,9 @@ class TrainedAgent:
         name: for tables.
     """
 
+    #: It is judged under the scenario's own scheduler, the one that it was trained on.
+    scheduler: str | None = None
+
     def __init__(self, model: PPO, normaliser: VecNormalize, name: str = "ppo agent") -> None:
         self.name = name
         self._model = model

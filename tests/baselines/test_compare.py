@@ -12,7 +12,7 @@ from xengym.baselines.compare import (
     summarise,
     write_csv,
 )
-from xengym.baselines.policies import DefaultCredit, RandomActions, RoundRobinCaps, StaticAction, tune_static
+from xengym.baselines.policies import Defaults, RandomActions, RoundRobinCaps, StaticAction, tune_static
 from xengym.envs.host.env import HostEnv
 from xengym.scenarios.episodes import SEED_RANGES
 
@@ -40,7 +40,7 @@ def test_held_out_seeds_are_test_seeds_and_reproducible():
     assert all(low <= seed < high for seed in seeds)
 
 
-@pytest.mark.parametrize("policy", [DefaultCredit(), RoundRobinCaps(), RandomActions()], ids=lambda p: p.name)
+@pytest.mark.parametrize("policy", [Defaults(), RoundRobinCaps(), RandomActions()], ids=lambda p: p.name)
 def test_every_baseline_repeats_itself(policy):
     seeds = held_out_seeds(2)
     assert run_episodes(policy, "random", seeds) == run_episodes(policy, "random", seeds)
@@ -63,14 +63,14 @@ def test_the_search_finds_better_static_parameters():
     assert tried[-1] == (60, 60)
     seeds = held_out_seeds(4)
     best = np.median([r.reward for r in run_episodes(tuned, "consolidation", seeds)])
-    default = np.median([r.reward for r in run_episodes(DefaultCredit(), "consolidation", seeds)])
+    default = np.median([r.reward for r in run_episodes(Defaults(), "consolidation", seeds)])
     assert best > default
 
 
 def test_a_static_action_of_zeros_is_default_credit():
     seeds = held_out_seeds(2)
     zeros = StaticAction(np.zeros(16), "credit default")
-    assert run_episodes(zeros, "consolidation", seeds) == run_episodes(DefaultCredit(), "consolidation", seeds)
+    assert run_episodes(zeros, "consolidation", seeds) == run_episodes(Defaults(), "consolidation", seeds)
 
 
 def test_results_are_written_whole_and_printed(tmp_path):

@@ -44,6 +44,12 @@ class Summary(NamedTuple):
     high: float
 
 
+class _Watched(HostEnv):
+    """A host to look at: its scheduler need not have parameters."""
+
+    needs_parameters = False
+
+
 def held_out_seeds(num: int, *, seed: int = 0) -> list[int]:
     """Held-out episode seeds, from the range that training never draws from."""
     rng = np.random.default_rng([seed, 0x7E57])
@@ -67,7 +73,7 @@ def run_episodes(
         data: folder with PlanetLab days, or None.
         progress: called after each episode.
     """
-    env = HostEnv(scenario, split="test", data=data)
+    env = _Watched(scenario, split="test", data=data, scheduler=policy.scheduler)
     results = []
     for seed in episode_seeds:
         obs, _ = env.reset(options={"episode_seed": seed})

@@ -1,4 +1,4 @@
-"""Baseline policies of `xengym/Host-v0`: what an agent has to beat."""
+"""Baseline policies of `xengym/Host-v0`: what an agent has to beat, under any scheduler."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from xengym.scenarios.episodes import SEED_RANGES
 
 
 class Policy(Protocol):
-    """Something that chooses actions; a trained agent is wrapped as one, too."""
+    """Something that chooses actions; a trained agent is wrapped as one, too.
+
+    Attributes:
+        name: for tables.
+        scheduler: the scheduler whose parameters its actions are; None: the scenario's.
+    """
 
     name: str
+    scheduler: str | None
 
     def begin(self, env: HostEnv, seed: int) -> None:
         """An episode has been reset in ``env``."""
@@ -26,17 +32,24 @@ class Policy(Protocol):
         """The box action for an observation."""
 
 
-class DefaultCredit:
-    """Credit as it comes: every weight 256, no caps, whatever the scenario's own parameters say."""
+class Defaults:
+    """A scheduler as it comes: every parameter at its default, whatever the scenario says.
 
-    name = "credit default"
+    Args:
+        scheduler: name, or name and version; None: the scenario's.
+        name: for tables.
+    """
+
+    def __init__(self, scheduler: str | None = None, name: str | None = None) -> None:
+        self.scheduler = scheduler
+        self.name = name or f"{scheduler or 'credit'} default"
 
     def begin(self, env: HostEnv, seed: int) -> None:
         """Note the size of an action."""
         self._action = np.zeros(env.stepper.actions.size, dtype=np.float32)
 
     def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The zero vector, which is default Credit."""
+        """The zero vector, which is the scheduler's defaults."""
         return self._action
 
 
@@ -46,10 +59,12 @@ class StaticAction:
     Args:
         action: box action, shape ``(size,)``.
         name: for tables.
+        scheduler: the scheduler whose parameters it sets; None: the scenario's.
     """
 
-    def __init__(self, action: NDArray[np.float32], name: str = "credit static") -> None:
+    def __init__(self, action: NDArray[np.float32], name: str = "credit static", scheduler: str | None = None) -> None:
         self.name = name
+        self.scheduler = scheduler
         self.action = np.asarray(action, dtype=np.float32)
 
     def begin(self, env: HostEnv, seed: int) -> None:
@@ -61,7 +76,7 @@ class StaticAction:
 
 
 class RoundRobinCaps:
-    """Takes turns: one domain after another runs uncapped for a while, the others are held to a cap.
+    """Takes turns: one domain after another runs uncapped for a while, the others are held to a cap (Credit).
 
     Args:
         cap_frac: cap of those whose turn it is not, as a fraction of their vCPUs.
@@ -69,6 +84,7 @@ class RoundRobinCaps:
     """
 
     name = "round-robin caps"
+    scheduler: str | None = None
 
     def __init__(self, cap_frac: float = 0.5, turn_steps: int = 10) -> None:
         self.cap_frac = cap_frac
@@ -96,6 +112,7 @@ class RandomActions:
     """Uniform random actions."""
 
     name = "random"
+    scheduler: str | None = None
 
     def begin(self, env: HostEnv, seed: int) -> None:
         """Start a stream of its own for each episode."""
@@ -111,6 +128,7 @@ def tune_static(
     scenario: str | Path | ScenarioConfig,
     *,
     data: Path | None = None,
+    scheduler: str | None = None,
     num_seeds: int = 4,
     budget: int = 200,
     seed: int = 0,
@@ -121,6 +139,7 @@ def tune_static(
     Args:
         scenario: as for the environment.
         data: folder with PlanetLab days, or None.
+        scheduler: whose parameters to search; None: the scenario's.
         num_seeds: training episodes each candidate is judged on.
         budget: candidates to try.
         seed: of the search.
@@ -129,7 +148,7 @@ def tune_static(
     Returns:
         A policy that always sets the parameters found.
     """
-    env = HostEnv(scenario, split="train", data=data)
+    env = HostEnv(scenario, split="train", data=data, scheduler=scheduler)
     size = env.stepper.actions.size
     rng = np.random.default_rng([seed, 0x57A])
     episodes = [int(x) for x in rng.integers(*SEED_RANGES["train"], size=num_seeds)]
@@ -150,7 +169,7 @@ def tune_static(
         tried += population
         if progress is not None:
             progress(min(tried, budget), budget)
-    return StaticAction(best, "credit tuned")
+    return StaticAction(best, f"{scheduler or env.host.scheduler.name} tuned", scheduler)
 
 
 def _static_reward(env: HostEnv, action: NDArray[np.float32], episodes: list[int]) -> float:

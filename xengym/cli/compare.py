@@ -9,16 +9,20 @@ from typing import Annotated
 import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
-from xengym.baselines.policies import DefaultCredit, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.baselines.policies import Defaults, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.cli.progress import progress_bar
 from xengym.envs.episodic import TERM_NAMES
-from xengym.scenarios.build import demand_source, needs_demand
+from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
 from xengym.scenarios.episodes import EpisodeSource
 
 
 def compare(
     scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
     episodes: Annotated[int, typer.Option(help="held-out episodes for each policy", min=2)] = 20,
+    scheduler: Annotated[
+        list[str] | None,
+        typer.Option(help="compare this scheduler, too (repeat it; a name, or a name and version as credit-3.2)"),
+    ] = None,
     budget: Annotated[int, typer.Option(help="candidates of the search for static parameters", min=20)] = 400,
     seed: Annotated[int, typer.Option(help="of the choice of episodes and of the search", min=0)] = 0,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
@@ -26,20 +30,23 @@ def compare(
     picture: Annotated[Path | None, typer.Option(help="write a PNG here (needs matplotlib)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
-    """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals."""
+    """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.
+
+    Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds.
+    """
     shape = EpisodeSource(scenario, "test", data).shape
     seeds = held_out_seeds(episodes, seed=seed)
-    with progress_bar("searching static parameters", budget) as advance:
-        done = 0
-
-        def searched(tried: int, _: int) -> None:
-            nonlocal done
-            for _step in range(tried - done):
-                advance()
-            done = tried
-
-        tuned = tune_static(scenario, data=data, budget=budget, seed=seed, progress=searched)
-    policies: list[Policy] = [DefaultCredit(), tuned, RoundRobinCaps(), RandomActions()]
+    policies: list[Policy] = [Defaults(name=f"{shape.scheduler.name} default")]
+    # All are set up before the first search: a misspelt name must not cost minutes.
+    others = {name: EpisodeSource(scenario, "test", data, name).shape for name in scheduler or ()}
+    policies.append(_tuned(scenario, None, data, budget, seed))
+    for name, config in others.items():
+        policies.append(Defaults(name))
+        if build_scheduler(config.scheduler).tunables():
+            policies.append(_tuned(scenario, name, data, budget, seed))
+    if shape.scheduler.name == "credit":
+        policies.append(RoundRobinCaps())
+    policies.append(RandomActions())
     results = []
     with progress_bar("comparing", len(policies) * episodes) as advance:
         for policy in policies:
@@ -60,3 +67,18 @@ def compare(
     print(f"{scenario}: the same {episodes} held-out episodes for each policy\n{comparison_table(results)}")
     if demand:
         print(f"demand: {demand}")
+
+
+def _tuned(scenario: str, scheduler: str | None, data: Path | None, budget: int, seed: int) -> Policy:
+    """The best static parameters of a scheduler, searched for with a progress bar."""
+    what = "searching static parameters" if scheduler is None else f"searching static parameters of {scheduler}"
+    with progress_bar(what, budget) as advance:
+        done = 0
+
+        def searched(tried: int, _: int) -> None:
+            nonlocal done
+            for _step in range(tried - done):
+                advance()
+            done = tried
+
+        return tune_static(scenario, data=data, scheduler=scheduler, budget=budget, seed=seed, progress=searched)

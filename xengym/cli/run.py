@@ -28,12 +28,18 @@ def run(
     scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
     seconds: Annotated[float, typer.Option(help="simulated time", min=0.001, max=1e6)] = 10.0,
     seed: Annotated[int, typer.Option(help="episode seed", min=0)] = 0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="in place of the scenario's: a name, or a name and version as credit-3.2")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
-    """Simulate SCENARIO under its own parameters and print a table of its domains."""
-    episode = EpisodeSource(scenario, "train", data).episode(seed)
+    """Simulate SCENARIO under its own parameters and print a table of its domains.
+
+    Under another scheduler the parameters carry over where they have a counterpart there.
+    """
+    episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
     host = build_host(episode.config)
     populate(host, episode.config, seed=seed, data=data)
     if trace is not None:

@@ -87,8 +87,8 @@ class EpisodicHostEnv(gym.Env[NDArray[np.float32], NDArray[Any]], Generic[Steppe
 
         Args:
             seed: of the stream of episodes; None goes on in it.
-            options: ``episode_seed`` runs that very episode; ``params`` maps domain names to scheduler parameters to begin
-                with.
+            options: ``episode_seed`` runs that very episode; ``params`` maps domain names to scheduler parameters to
+                begin with.
 
         Raises:
             ValueError: an option is unknown or impossible.

@@ -120,7 +120,8 @@ class TestOperations:
         control.destroy_domain(1)
         told = host.scheduler.policy.told
         assert told == [
-            ("added", 0), ("woken", 0, 0), ("choose", 0, [0], 0), ("woken", 0, 5), ("choose", 0, [0], 5), ("removed", 0),
+            ("added", 0), ("woken", 0, 0), ("choose", 0, [0], 0), ("woken", 0, 5), ("choose", 0, [0], 5),
+            ("removed", 0),
         ]  # fmt: skip
 
     def test_it_sees_the_pool(self):

@@ -36,16 +36,16 @@ class DispatchEnv(EpisodicHostEnv[DispatchStepper]):
     default: whoever has waited longest; nobody waits: the one that runs.
 
     ## Observation Space
-    `Box(0, 1, (max_vcpus * 12 + 4,), float32)`: for each vCPU slot present, legal, current, elsewhere, waited, ran, cpu,
-    warm, agreed, owed, backlog, target; then of the decision pcpu, waiting, busy, window.
+    `Box(0, 1, (max_vcpus * 12 + 4,), float32)`: for each vCPU slot present, legal, current, elsewhere, waited, ran,
+    cpu, warm, agreed, owed, backlog, target; then of the decision pcpu, waiting, busy, window.
     `xengym.envs.dispatch.observations` explains each. Absent vCPUs are all zeros.
 
     ## Starting State
     The scenario's domains after a warm-up under the default choice (round-robin), at the first decision.
 
     ## Reward
-    That of `Host-v0`, measured at the end of every control interval: a step returns the sum over the intervals that ended
-    in it, mostly none or one. An episode's total is what the same schedule earns in `Host-v0`.
+    That of `Host-v0`, measured at the end of every control interval: a step returns the sum over the intervals that
+    ended in it, mostly none or one. An episode's total is what the same schedule earns in `Host-v0`.
 
     ## Episode End
     Truncated after `control.episode_s` of simulated time; never terminated. The number of decisions varies.
@@ -65,8 +65,8 @@ class DispatchEnv(EpisodicHostEnv[DispatchStepper]):
     - `data`: folder with PlanetLab days for replayed demand; default `XENGYM_DATA`, else a calibrated generator.
     - `render_mode`: `"ansi"` (an xentop-like table) or `"rgb_array"` (per-pCPU schedule and shares over time).
 
-    `reset(options=...)`: `episode_seed` runs that very episode. `reset()` without a seed goes on in the stream of episodes
-    and does not repeat.
+    `reset(options=...)`: `episode_seed` runs that very episode. `reset()` without a seed goes on in the stream of
+    episodes and does not repeat.
 
     ## Version History
     - v0: first version.

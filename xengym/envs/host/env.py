@@ -20,29 +20,29 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     """Tune the scheduler of one Xen host.
 
     ## Description
-    A host runs several domains under one of Xen's schedulers (Credit unless the scenario or `scheduler` says otherwise),
-    simulated event for event. Every control interval the agent sees what Dom0 could measure and sets each domain's
-    scheduler parameters, as `xl sched-credit` would. Domains have service levels (response-time targets, agreed CPU) and
-    conflicting needs.
+    A host runs several domains under one of Xen's schedulers (Credit unless the scenario or `scheduler` says
+    otherwise), simulated event for event. Every control interval the agent sees what Dom0 could measure and sets each
+    domain's scheduler parameters, as `xl sched-credit` would. Domains have service levels (response-time targets,
+    agreed CPU) and conflicting needs.
 
     ## Action Space
     With k parameters a domain (Credit: weight and cap, so k = 2; the table below has every scheduler's), and the
     parameters of domain slot d at entries k d to k d + k - 1:
 
-    `action="box"` (default): `Box(-1, 1, (max_domains * k,), float32)`. -1 is a parameter's least value, 0 its default, 1
-    its greatest; between them the scale is linear or, where the table says so, logarithmic. A cap maps [-1, 0) to 1..100 %
-    of the domain's vCPUs and [0, 1] to none. The zero vector is the scheduler's defaults. Entries outside [-1, 1] are
-    clipped; a domain whose entries are not numbers keeps its parameters and counts in `info["refused"]`. Entries of absent
-    domains have no effect.
+    `action="box"` (default): `Box(-1, 1, (max_domains * k,), float32)`. -1 is a parameter's least value, 0 its default,
+    1 its greatest; between them the scale is linear or, where the table says so, logarithmic. A cap maps [-1, 0) to
+    1..100 % of the domain's vCPUs and [0, 1] to none. The zero vector is the scheduler's defaults. Entries outside [-1,
+    1] are clipped; a domain whose entries are not numbers keeps its parameters and counts in `info["refused"]`. Entries
+    of absent domains have no effect.
 
-    `action="steps"`: `MultiDiscrete([3] * (max_domains * k))`: 0 lowers, 1 keeps, 2 raises; a logarithmic parameter halves
-    or doubles, a linear one moves by a tenth of its range, a cap by 10 % of the domain's vCPUs. `action_masks()` tells which
-    steps would change something.
+    `action="steps"`: `MultiDiscrete([3] * (max_domains * k))`: 0 lowers, 1 keeps, 2 raises; a logarithmic parameter
+    halves or doubles, a linear one moves by a tenth of its range, a cap by 10 % of the domain's vCPUs. `action_masks()`
+    tells which steps would change something.
 
     ## Observation Space
     `Box(0, 1, (max_domains * (9 + k) + 4,), float32)`: for each domain slot present, cpu, steal, blocked, wake_latency,
-    demand, attainment, backlog, agreed and its k parameters; then for the host utilisation, switches, domains, agreed. All
-    refer to the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
+    demand, attainment, backlog, agreed and its k parameters; then for the host utilisation, switches, domains, agreed.
+    All refer to the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
     `info["domain_mask"]` says which are present.
 
     ## Starting State
