@@ -9,19 +9,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tests.properties.credit_laws import CreditLaws
 from xengym.hypervisor.host import Host
-from xengym.policies.schedulers.credit_rules import CREDIT_RELEASES, CapRule
 
 RUNNING, RUNNABLE, BLOCKED, OFFLINE = range(4)
 PAUSE_BLOCKED = 1
 NEVER = FOREVER = 2**63 - 1
-NONE = -1
-PARKED = -65
+NO_POOL = -1
+#: Schedulers without a queue of those that wait: a vCPU's place is fixed, or the table decides.
+WITHOUT_QUEUE = ("null", "arinc653")
+#: Laws of one scheduler's own state, by its name.
+OWN_LAWS = {"credit": CreditLaws}
 
 
-def rows(host, name):
+def rows(sections, name):
     """A section as a list of dicts."""
-    section = host.sections[name]
+    section = sections[name]
     return [dict(zip(section.dtype.names, values, strict=True)) for values in section.tolist()]
 
 
@@ -35,36 +38,23 @@ class Laws:
     def __init__(self, host, gone_running_ns):
         self.host = host
         self.gone_running_ns = gone_running_ns
-        self.clock = rows(host, "clock")[0]
-        self.pcpus = rows(host, "pcpu")
-        self.vcpus = rows(host, "vcpu")
-        self.domains = rows(host, "domain")
-        self.pool = rows(host, "credit")[0]
-        self.credit_pcpus = rows(host, "credit_pcpu")
-        self.credit_vcpus = rows(host, "credit_vcpu")
-        self.credit_domains = rows(host, "credit_domain")
-        self.rules = CREDIT_RELEASES[host.scheduler.version]
+        sections = host.sections
+        self.clock = rows(sections, "clock")[0]
+        self.pcpus = rows(sections, "pcpu")
+        self.vcpus = rows(sections, "vcpu")
+        self.domains = rows(sections, "domain")
+        self.pools = rows(sections, "pool")
         self.num_guests = len(self.vcpus) - host.num_pcpus
         self.guests = [v for v in range(self.num_guests) if self.vcpus[v]["in_use"]]
         self.pending = bits(self.clock["pending"])
         self.current = [pcpu["curr"] for pcpu in self.pcpus]
 
+    def pool_of(self, v):
+        return self.domains[self.vcpus[v]["domain"]]["pool"]
+
     def may_run(self, v):
         vcpu = self.vcpus[v]
         return not (vcpu["pause_flags"] or vcpu["pause_count"] or self.domains[vcpu["domain"]]["pause_count"])
-
-    def queue(self, p):
-        """The vCPUs of a run queue in order, its links checked."""
-        seen, before, v = [], NONE, self.credit_pcpus[p]["head"]
-        while v != NONE:
-            assert v not in seen, f"run queue of pCPU {p} runs in a circle at vCPU {v}"
-            assert self.credit_vcpus[v]["prev"] == before, f"vCPU {v} in the queue of pCPU {p}: wrong link back"
-            assert self.credit_vcpus[v]["is_queued"], f"vCPU {v} is in a queue and not marked so"
-            assert self.vcpus[v]["pcpu"] == p, f"vCPU {v} is in the queue of pCPU {p} but assigned elsewhere"
-            seen.append(v)
-            before, v = v, self.credit_vcpus[v]["next"]
-        assert self.credit_pcpus[p]["tail"] == before, f"run queue of pCPU {p}: wrong tail"
-        return seen
 
     def time_is_conserved(self):
         now_ns = self.clock["now_ns"]
@@ -85,6 +75,34 @@ class Laws:
             assert vcpu["pcpu"] == p, f"pCPU {p} runs vCPU {v}, which believes to be elsewhere"
             assert vcpu["is_idle"] == (v >= self.num_guests)
             assert not vcpu["is_idle"] or v == self.num_guests + p, f"pCPU {p} runs the idle vCPU of another"
+            if not vcpu["is_idle"]:
+                assert self.pool_of(v) == self.pcpus[p]["pool"], f"pCPU {p} runs vCPU {v} of another cpupool"
+
+    def each_pcpu_is_in_one_pool_or_none(self):
+        for number, pool in enumerate(self.pools):
+            members = {p for p, pcpu in enumerate(self.pcpus) if pcpu["pool"] == number}
+            assert bits(pool["pcpus"]) == members
+            assert pool["num_pcpus"] == len(members)
+            assert pool["in_use"] == (number in self.host.schedulers)
+            assert pool["in_use"] or not members
+            inhabited = any(domain["in_use"] and domain["pool"] == number for domain in self.domains)
+            assert members or not inhabited, f"cpupool {number} has domains and no pCPU"
+
+    def whoever_waits_is_in_exactly_one_queue(self):
+        for number, scheduler in self.host.schedulers.items():
+            queued = scheduler.queued()
+            waiting = [v for v in self.guests if self.vcpus[v]["runstate"] == RUNNABLE and self.pool_of(v) == number]
+            assert len(set(queued)) == len(queued), f"a vCPU is queued twice: {queued}"
+            if scheduler.name in WITHOUT_QUEUE:
+                assert set(queued) <= {v for v in self.guests if self.pool_of(v) == number}
+            else:
+                assert sorted(queued) == waiting, f"in queues: {sorted(queued)}, runnable and not running: {waiting}"
+
+    def each_scheduler_keeps_its_own_laws(self):
+        for number, scheduler in self.host.schedulers.items():
+            if scheduler.name in OWN_LAWS:
+                for law in OWN_LAWS[scheduler.name](self, number, scheduler):
+                    law()
 
     def runstates_follow_from_the_reasons_to_wait(self):
         for v in [*self.guests, *range(self.num_guests, len(self.vcpus))]:
@@ -97,82 +115,21 @@ class Laws:
                 expected = BLOCKED if vcpu["pause_flags"] & PAUSE_BLOCKED else OFFLINE
             assert vcpu["runstate"] == expected, f"vCPU {v}: runstate {vcpu['runstate']}, expected {expected}"
 
-    def whoever_waits_is_in_exactly_one_queue(self):
-        queued = []
-        for p in range(self.host.num_pcpus):
-            queue = self.queue(p)
-            idle = self.num_guests + p
-            assert (idle in queue) == (self.current[p] != idle), f"idle of pCPU {p}: running or else queued"
-            guests = [v for v in queue if v != idle]
-            runs_guest = self.current[p] != idle
-            assert self.credit_pcpus[p]["num_runnable"] == len(guests) + runs_guest, f"pCPU {p}: wrong count"
-            queued += guests
-        waiting = [v for v in self.guests if self.vcpus[v]["runstate"] == RUNNABLE]
-        assert sorted(queued) == waiting, f"in queues: {sorted(queued)}, runnable and not running: {waiting}"
-        for v in self.guests:
-            assert self.credit_vcpus[v]["is_queued"] == (v in queued)
-
-    def active_lists_and_weights_agree(self):
-        weight, active, before, d = 0, [], NONE, self.pool["first_domain"]
-        seen_domains = []
-        while d != NONE:
-            domain = self.credit_domains[d]
-            assert d not in seen_domains
-            assert (domain["is_active"], domain["prev"]) == (1, before)
-            seen_domains.append(d)
-            members, last, v = [], NONE, domain["first_active"]
-            while v != NONE:
-                assert v not in members
-                assert self.credit_vcpus[v]["prev_active"] == last
-                assert self.vcpus[v]["domain"] == d
-                members.append(v)
-                last, v = v, self.credit_vcpus[v]["next_active"]
-            assert domain["last_active"] == last
-            assert domain["num_active"] == len(members) > 0
-            weight += domain["weight"] * (len(members) if self.rules.weight_per_vcpu else 1)
-            active += members
-            before, d = d, domain["next"]
-        assert self.pool["last_domain"] == before
-        assert self.pool["weight"] == weight, "the active weight is not the sum over the active lists"
-        assert sorted(active) == [v for v in self.guests if self.credit_vcpus[v]["is_active"]]
-
     def what_is_derived_from_affinity_is_current(self):
         for v in self.guests:
             hard, soft = bits(self.vcpus[v]["hard_affinity"]), bits(self.vcpus[v]["soft_affinity"])
-            everywhere = set(range(self.host.num_pcpus))
-            is_effective = not hard <= soft and bool(hard & soft) and not everywhere <= soft
+            pool = bits(self.pools[self.pool_of(v)]["pcpus"])
+            assert bits(self.vcpus[v]["allowed"]) == hard & pool != set()
+            is_effective = not hard <= soft and bool(hard & pool & soft) and not pool <= soft
             assert self.vcpus[v]["soft_is_effective"] == is_effective
-            assert self.vcpus[v]["is_pinned"] == (len(hard) == 1)
+            assert self.vcpus[v]["is_pinned"] == (len(hard & pool) == 1)
         assert self.clock["num_soft"] == sum(self.vcpus[v]["soft_is_effective"] for v in self.guests)
-
-    def only_a_cap_parks(self):
-        for v in self.guests:
-            vcpu, credit = self.vcpus[v], self.credit_vcpus[v]
-            assert vcpu["pause_count"] == credit["is_parked"], f"vCPU {v}: paused and not parked, or the reverse"
-            assert self.rules.cap_rule == CapRule.PAUSE or not credit["is_parked"]
 
     def affinity_is_kept(self):
         for v in self.guests:
             vcpu = self.vcpus[v]
             is_moving = v in self.current and vcpu["pcpu"] in self.pending
-            assert is_moving or vcpu["pcpu"] in bits(vcpu["hard_affinity"]), f"vCPU {v} is where it may not be"
-
-    def nobody_idles_beside_its_own_queue(self):
-        # What Credit guarantees: not that a pCPU idles only if no allowed vCPU waits anywhere (a tickle may go to
-        # another one, a search may be too soon), but that it takes what waits in its own queue. Not so under 3.0.3: a
-        # vCPU over its cap is below idle, and one that has paid its debt waits for a sort and the end of idle's slice.
-        if self.rules.cap_rule == CapRule.PRIORITY:
-            return
-        for p in set(range(self.host.num_pcpus)) - self.pending:
-            if self.current[p] >= self.num_guests:
-                waiting = [v for v in self.queue(p) if self.credit_vcpus[v]["priority"] != PARKED]
-                assert waiting == [], f"pCPU {p} idles beside its own queue {waiting}"
-
-    def the_idle_mask_names_idle_pcpus(self):
-        idle = bits(self.pool["idle"])
-        runs_idle = {p for p, v in enumerate(self.current) if v >= self.num_guests}
-        assert idle <= runs_idle
-        assert runs_idle - self.pending <= idle
+            assert is_moving or vcpu["pcpu"] in bits(vcpu["allowed"]), f"vCPU {v} is where it may not be"
 
     def the_next_event_is_the_earliest(self):
         timers = self.host.sections["timer"]
@@ -190,7 +147,9 @@ class Laws:
             vcpu = self.vcpus[self.current[p]]
             has_end = not vcpu["is_idle"] and vcpu["work_left_ns"] != FOREVER
             assert (at_ns[2 * p + 1] != NEVER) == has_end, f"pCPU {p}: completion timer and work do not agree"
-            assert vcpu["is_idle"] or at_ns[2 * p] != NEVER, f"pCPU {p} runs a guest without end"
+            scheduler = self.host.schedulers.get(self.pcpus[p]["pool"])
+            has_slices = scheduler is not None and scheduler.name != "null"
+            assert vcpu["is_idle"] or not has_slices or at_ns[2 * p] != NEVER, f"pCPU {p} runs a guest without end"
 
     def counters_agree(self):
         assert self.clock["context_switches"] == sum(pcpu["context_switches"] for pcpu in self.pcpus)
@@ -217,7 +176,7 @@ class Laws:
             assert sum(domain["response_bins"]) == domain["jobs_done"] >= domain["jobs_in_time"]
 
     def __iter__(self):
-        laws = [name for name in vars(Laws) if not name.startswith("_") and name not in ("may_run", "queue")]
+        laws = [name for name in vars(Laws) if not name.startswith("_") and name not in ("may_run", "pool_of")]
         return (getattr(self, name) for name in laws)
 
 

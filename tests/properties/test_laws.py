@@ -1,4 +1,4 @@
-"""Laws of a host under random operations: conservation of time and jobs, soundness of queues, lists and timers.
+"""Laws of a host under random operations and any scheduler: conservation of time and jobs, soundness of queues and timers.
 
 Each random history is lived by three hosts: one is traced, one is not and is run in many small steps, and the third
 comes anew out of a snapshot or a pickle now and then. They must agree to the last bit.
@@ -19,14 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.properties.subjects import SUBJECTS
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
 from xengym.guests.programs import Hog, OnOff, Periodic, Replay, Server, WorkList
 from xengym.guests.server import ReplayKind, ServerKind
-from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
+from xengym.hypervisor.pools import Poolctl
 from xengym.machine.costs import Costs
 from xengym.machine.topology import Topology
-from xengym.policies.schedulers.credit import CreditScheduler
 from xengym.sim.random import DistributionSpec
 
 US = 1_000
@@ -49,16 +49,20 @@ topologies = st.sampled_from(
 )
 # Lengths that collide with each other, with ticks and with slices, and some that do not.
 lengths_ns = st.one_of(st.sampled_from([1, 100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(1, 40 * MS))
+# Guests work for so long at least: a hypervisor is asked a million times a second by one that yields after each microsecond.
+SHORTEST = 50 * US
+work_ns = st.one_of(st.sampled_from([100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(SHORTEST, 40 * MS))
+means_ns = st.integers(SHORTEST, 20 * MS)
 distributions = st.one_of(
-    st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), st.integers(1000, 20 * MS)),
-    st.builds(DistributionSpec, st.just("uniform"), st.integers(1000, 20 * MS), st.floats(0, 1)),
-    st.builds(DistributionSpec, st.just("pareto"), st.integers(1000, 20 * MS), st.floats(1.1, 5)),
-    st.builds(DistributionSpec, st.just("lognormal"), st.integers(1000, 20 * MS), st.floats(0, 2)),
+    st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), means_ns),
+    st.builds(DistributionSpec, st.just("uniform"), means_ns, st.floats(0, 1)),
+    st.builds(DistributionSpec, st.just("pareto"), means_ns, st.floats(1.1, 5)),
+    st.builds(DistributionSpec, st.just("lognormal"), means_ns, st.floats(0, 2)),
 )
-pairs = st.tuples(lengths_ns, st.one_of(st.sampled_from([-1, 0]), lengths_ns))
+pairs = st.tuples(work_ns, st.one_of(st.sampled_from([-1, 0]), lengths_ns))
 closed_programs = st.one_of(
     st.just(Hog()),
-    st.builds(Periodic, lengths_ns, lengths_ns, lengths_ns),
+    st.builds(Periodic, work_ns, work_ns, lengths_ns),
     st.builds(WorkList, st.lists(pairs, min_size=1, max_size=3).map(tuple), st.booleans()),
     st.builds(OnOff, distributions, st.one_of(distributions, st.just(DistributionSpec("constant", 0)))),
 )
@@ -70,38 +74,27 @@ open_programs = st.one_of(
         st.sampled_from([0.0, 0.7]),
     ),
 )
-params = st.fixed_dictionaries(
-    {}, optional={"weight": st.integers(1, 65535) | st.sampled_from([256, 512]), "cap": st.integers(0, 100)}
-)
 
 
 class Histories(RuleBasedStateMachine):
     assert_laws = None
+    subject_names = tuple(SUBJECTS)
 
     @initialize(
+        data=st.data(),
         topology=topologies,
-        version=st.sampled_from(["3.0.3", "3.2", "4.5", "4.8", "current"]),
-        options=st.fixed_dictionaries(
-            {"tickle_one_idle": st.booleans()},
-            optional={
-                "idle_ticks": st.booleans(),
-                "tslice_ms": st.sampled_from([1, 2, 5, 30, 100]),
-                "ratelimit_us": st.sampled_from([0, 100, 1000]),
-                "migration_delay_us": st.sampled_from([0, 500, 100_000]),
-            },
-        ),
         costs=st.sampled_from([None, Costs(), Costs(3_000, 20_000)]),
         seed=st.integers(0, 2**64 - 1),
     )
-    def build(self, topology, version, options, costs, seed):
-        if version.startswith("3"):
-            options = {key: value for key, value in options.items() if key not in ("tslice_ms", "ratelimit_us")}
+    def build(self, data, topology, costs, seed):
+        subject, make_scheduler = self.a_scheduler(data)
+        self.subjects = {0: subject}
 
         def make():
             kinds = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(3), ReplayKind(3)]
             return Host(
                 topology,
-                CreditScheduler(version, **options),
+                make_scheduler(),
                 kinds,
                 costs=costs,
                 max_domains=MAX_DOMAINS,
@@ -135,13 +128,22 @@ class Histories(RuleBasedStateMachine):
         assert answers.count(answers[0]) == len(answers), f"the hosts answer differently: {answers}"
         return answers[0]
 
+    def a_scheduler(self, data):
+        """A subject, and a function that makes its scheduler with options drawn once."""
+        subject = SUBJECTS[data.draw(st.sampled_from(self.subject_names))]
+        options = data.draw(subject.options)
+        return subject, lambda: subject.make(**options)
+
+    def subject_of(self, domid):
+        return self.subjects[Poolctl(self.host).pool_of(domid)]
+
     def pcpu_sets(self, data):
         return data.draw(st.sets(st.integers(0, self.host.num_pcpus - 1), min_size=1).map(sorted))
 
     def a_vcpu(self, data):
         """``(domid, vcpu in the domain, its number)``."""
         domid = data.draw(st.sampled_from(self.domids()))
-        slot = Domctl(self.host).slot(domid)
+        slot = Poolctl(self.host).slot(domid)
         vcpu = data.draw(st.integers(0, int(self.host.sections["domain"]["num_vcpus"][slot]) - 1))
         return domid, vcpu, int(self.host.sections["domain"]["first_vcpu"][slot]) + vcpu
 
@@ -151,11 +153,10 @@ class Histories(RuleBasedStateMachine):
         data=st.data(),
         num_vcpus=st.integers(1, 4),
         is_open=st.booleans(),
-        given=params,
         delay_ns=st.one_of(st.just(0), lengths_ns),
         how=st.sampled_from(["anywhere", "placed", "hard", "soft"]),
     )
-    def create(self, data, num_vcpus, is_open, given, delay_ns, how):
+    def create(self, data, num_vcpus, is_open, delay_ns, how):
         if is_open:
             programs = [data.draw(open_programs)] * num_vcpus
         else:
@@ -165,16 +166,25 @@ class Histories(RuleBasedStateMachine):
             place = {"pcpus": [data.draw(st.integers(0, self.host.num_pcpus - 1)) for _ in programs]}
         elif how != "anywhere":
             place = {f"{how}_affinity": self.pcpu_sets(data)}
+        pool = data.draw(st.sampled_from(sorted(self.subjects)))
+        given = data.draw(self.subjects[pool].params)
         domid = self.next_domid
         self.next_domid += 1
         before = self.host.digest()
         answer = self.on_all(
-            lambda host: Domctl(host).create_domain(
-                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=host.now_ns + delay_ns, **place
+            lambda host: Poolctl(host).create_domain(
+                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=host.now_ns + delay_ns, pool=pool, **place
             )
         )
         if isinstance(answer, str):
-            assert "maximum of" in answer or "no room" in answer
+            reasons = (
+                "maximum of",
+                "no room",
+                "its hard affinity names no pCPU",
+                "is not among pCPUs",
+                "domain parameter",
+            )
+            assert any(reason in answer for reason in reasons), answer
             assert self.host.digest() == before
         else:
             self.paused[domid] = 0
@@ -183,60 +193,117 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def destroy(self, data):
         domid = data.draw(st.sampled_from(self.domids()))
-        slot = Domctl(self.host).slot(domid)
+        slot = Poolctl(self.host).slot(domid)
         first, count = self.host.sections["domain"][["first_vcpu", "num_vcpus"]][slot].tolist()
         self.gone_running_ns += sum(self.host.runstate_ns(v)["running"] for v in range(first, first + count))
-        self.on_all(lambda host: Domctl(host).destroy_domain(domid))
+        self.on_all(lambda host: Poolctl(host).destroy_domain(domid))
         del self.paused[domid]
 
     @has_domains
     @rule(data=st.data())
     def pause(self, data):
         domid = data.draw(st.sampled_from(self.domids()))
-        self.on_all(lambda host: Domctl(host).pause_domain(domid))
+        self.on_all(lambda host: Poolctl(host).pause_domain(domid))
         self.paused[domid] += 1
 
     @precondition(lambda self: any(self.paused.values()))
     @rule(data=st.data())
     def unpause(self, data):
         domid = data.draw(st.sampled_from([domid for domid, count in self.paused.items() if count]))
-        self.on_all(lambda host: Domctl(host).unpause_domain(domid))
+        self.on_all(lambda host: Poolctl(host).unpause_domain(domid))
         self.paused[domid] -= 1
 
     @has_domains
     @rule(data=st.data(), online=st.booleans())
     def hot_plug(self, data, online):
         domid, vcpu, _ = self.a_vcpu(data)
-        self.on_all(lambda host: Domctl(host).set_vcpu_online(domid, vcpu, online))
+        self.on_all(lambda host: Poolctl(host).set_vcpu_online(domid, vcpu, online))
 
     @has_domains
     @rule(data=st.data(), which=st.sampled_from(["hard", "soft"]))
     def move(self, data, which):
         domid, vcpu, _ = self.a_vcpu(data)
         masks = {which: self.pcpu_sets(data)}
-        self.on_all(lambda host: Domctl(host).set_affinity(domid, vcpu, **masks))
-        assert Domctl(self.host).affinity(domid, vcpu)[which == "soft"] == masks[which]
+        answer = self.on_all(lambda host: Poolctl(host).set_affinity(domid, vcpu, **masks))
+        if answer is None:
+            assert Poolctl(self.host).affinity(domid, vcpu)[which == "soft"] == masks[which]
+        else:
+            assert "its hard affinity names no pCPU of cpupool" in answer
 
     @has_domains
-    @rule(data=st.data(), given=params)
-    def adjust(self, data, given):
+    @rule(data=st.data())
+    def adjust(self, data):
         domid = data.draw(st.sampled_from(self.domids()))
-        before = Domctl(self.host).domain_params(domid)
-        self.on_all(lambda host: Domctl(host).adjust_domain(domid, **given))
-        assert Domctl(self.host).domain_params(domid) == {**before, **given}
+        given = data.draw(self.subject_of(domid).params)
+        before = Poolctl(self.host).domain_params(domid)
+        answer = self.on_all(lambda host: Poolctl(host).adjust_domain(domid, **given))
+        if answer is not None:
+            assert Poolctl(self.host).domain_params(domid) == before
 
-    @rule(
-        given=st.fixed_dictionaries(
-            {},
-            optional={
-                "tslice_ms": st.sampled_from([1, 2, 5, 30, 100]),
-                "ratelimit_us": st.sampled_from([0, 100, 1000]),
-                "migration_delay_us": st.sampled_from([0, 500]),
-            },
-        )
-    )
-    def adjust_scheduler(self, given):
-        self.on_all(lambda host: Domctl(host).adjust_scheduler(**given))
+    @rule(data=st.data())
+    def adjust_scheduler(self, data):
+        pool = data.draw(st.sampled_from(sorted(self.subjects)))
+        given = data.draw(self.subjects[pool].adjust)
+        self.on_all(lambda host: Poolctl(host).adjust_scheduler(pool=pool, **given))
+
+    # -- cpupools ------------------------------------------------------------------------------------------------
+
+    @rule(data=st.data())
+    def create_pool(self, data):
+        subject, make_scheduler = self.a_scheduler(data)
+        answer = self.on_all(lambda host: Poolctl(host).create_pool(make_scheduler()))
+        if isinstance(answer, int):
+            self.subjects[answer] = subject
+        else:
+            assert "its maximum of" in answer
+
+    @precondition(lambda self: len(self.subjects) > 1)
+    @rule(data=st.data())
+    def destroy_pool(self, data):
+        pool = data.draw(st.sampled_from(sorted(set(self.subjects) - {0})))
+        answer = self.on_all(lambda host: Poolctl(host).destroy_pool(pool))
+        if answer is None:
+            del self.subjects[pool]
+        else:
+            assert "move them first" in answer
+
+    @rule(data=st.data())
+    def move_pcpu(self, data):
+        """Out of the pool that it is in; or into one."""
+        pcpu = data.draw(st.integers(0, self.host.num_pcpus - 1))
+        if any(pcpu in members for members in Poolctl(self.host).pools().values()):
+            answer = self.on_all(lambda host: Poolctl(host).remove_pcpu(pcpu))
+            assert isinstance(answer, list) or "is the last of cpupool" in answer
+        else:
+            pool = data.draw(st.sampled_from(sorted(self.subjects)))
+            self.on_all(lambda host: Poolctl(host).add_pcpu(pool, pcpu))
+
+    @has_domains
+    @rule(data=st.data())
+    def move_domain(self, data):
+        domid = data.draw(st.sampled_from(self.domids()))
+        pool = data.draw(st.sampled_from(sorted(self.subjects)))
+        before = self.times()
+        answer = self.on_all(lambda host: Poolctl(host).move_domain(domid, pool))
+        assert not isinstance(answer, str) or "has no pCPU on which" in answer
+        assert self.times() == before, "a move took time"
+
+    @rule(data=st.data())
+    def change_scheduler(self, data):
+        pool = data.draw(st.sampled_from(sorted(self.subjects)))
+        subject, make_scheduler = self.a_scheduler(data)
+        before = self.times()
+        carried = self.on_all(lambda host: Poolctl(host).change_scheduler(make_scheduler(), pool=pool))
+        assert sorted(carried) == sorted(d for d in self.domids() if Poolctl(self.host).pool_of(d) == pool)
+        self.subjects[pool] = subject
+        assert self.times() == before, "a change of scheduler took time"
+
+    def times(self):
+        """Time in each runstate of every vCPU but of the idle ones."""
+        in_use = np.flatnonzero(self.host.sections["vcpu"]["in_use"][:MAX_VCPUS])
+        return [self.host.runstate_ns(int(v)) for v in in_use]
+
+    # -- guests --------------------------------------------------------------------------------------------------
 
     @has_domains
     @rule(data=st.data())
@@ -300,14 +367,23 @@ class Histories(RuleBasedStateMachine):
             assert digests.count(digests[0]) == len(digests), "the same history led to different states"
 
 
-def histories(assert_laws):
-    """The state machine with the laws to check."""
+def histories(assert_laws, *names):
+    """The state machine with the laws to check, over some of the schedulers."""
     machine = Histories()
     machine.assert_laws = assert_laws
+    machine.subject_names = names or tuple(SUBJECTS)
     return machine
 
 
-def test_the_laws_hold_in_every_history(assert_laws):
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_the_laws_hold_under_every_scheduler(assert_laws, name):
+    run_state_machine_as_test(
+        lambda: histories(assert_laws, name),
+        settings=settings(max_examples=settings.default.max_examples // 3, stateful_step_count=30),
+    )
+
+
+def test_the_laws_hold_when_schedulers_change_into_each_other(assert_laws):
     run_state_machine_as_test(
         lambda: histories(assert_laws),
         settings=settings(max_examples=settings.default.max_examples, stateful_step_count=30),

@@ -144,7 +144,7 @@ cdef class CreditScheduler(CreditAccounting):
         cdef CreditPool* pool = self.pool
         pool.num_pcpus += change
         pool.pool_credit += change * pool.credits_per_tslice
-        pool.master = mask_next(self.pool_pcpus, -1, self.m.num_words)
+        pool.master = max(mask_next(self.pool_pcpus, -1, self.m.num_words), 0)
 
     cdef void _set_timeslice(self, int64_t tslice_ns, bint at_boot) noexcept nogil:
         cdef CreditPool* pool = self.pool

@@ -183,12 +183,16 @@ cdef class CreditPlacement(CreditState):
         cdef uint64_t workers[4]
         cdef uint64_t in_node[4]
         if self.rules.steal_rule == STEAL_RING:
-            peer = mask_cycle(self.pool_pcpus, p, n)
-            while peer != p:
-                stolen = self._steal_from(peer, p, best_priority, STEP_HARD, now_ns)
-                if stolen != NO_VCPU:
-                    return stolen
+            first = mask_cycle(self.pool_pcpus, p, n)
+            peer = first
+            while peer >= 0:
+                if peer != p:
+                    stolen = self._steal_from(peer, p, best_priority, STEP_HARD, now_ns)
+                    if stolen != NO_VCPU:
+                        return stolen
                 peer = mask_cycle(self.pool_pcpus, peer, n)
+                if peer == first:
+                    break
             return NO_VCPU
         for w in range(n):
             workers[w] = self.pool_pcpus[w] & ~self.pool.idle[w]
