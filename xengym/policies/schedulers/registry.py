@@ -11,6 +11,9 @@ from xengym.policies.schedulers.api import Scheduler
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
+    "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
+    "null": "xengym.policies.schedulers.null:NullScheduler",
+    "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
