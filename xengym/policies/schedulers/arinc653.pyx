@@ -27,6 +27,8 @@ from xengym.machine.state cimport NO_VCPU, Machine, Vcpu, is_current, is_runnabl
 from xengym.mechanisms.softirq cimport raise_schedule
 from xengym.policies.schedulers.api cimport Decision, Scheduler
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from xengym.policies.schedulers.tunables import check_integer
@@ -65,11 +67,9 @@ cdef class Arinc653Scheduler(Scheduler):
         self.version = self.versions[0]
         self.table = ()
         self.boot_major_frame_ns = DEFAULT_WINDOW_NS
-        entries = list(table)
-        if entries or major_frame_ns is not None:
-            major_frame_ns, entries = self._check_table(major_frame_ns, entries)
+        if table != () or major_frame_ns is not None:
+            self.boot_major_frame_ns, entries = self._check_table(major_frame_ns, table)
             self.table = tuple(entries)
-            self.boot_major_frame_ns = major_frame_ns
 
     def __reduce__(self):
         return _rebuild, (self.version, self.table, self.boot_major_frame_ns)
@@ -180,10 +180,12 @@ cdef class Arinc653Scheduler(Scheduler):
     def _check_table(self, major_frame_ns, entries):
         """Major frame and windows as plain integers; None: as long as the windows. ValueError if they do not fit."""
         where = f"scheduler arinc653 {self.version}"
+        if not isinstance(entries, Iterable):
+            raise ValueError(f"{where}: table must be a sequence of (domid, vcpu_in_domain, runtime_ns), found {entries!r}")
         checked = []
         for number, entry in enumerate(entries):
             at = f"{where}: table entry {number}"
-            if isinstance(entry, str) or not hasattr(entry, "__len__") or len(entry) != 3:
+            if not isinstance(entry, Sequence) or len(entry) != 3:
                 raise ValueError(f"{at}: expected (domid, vcpu_in_domain, runtime_ns), found {entry!r}")
             domid, vcpu_in_domain, runtime_ns = entry
             checked.append((

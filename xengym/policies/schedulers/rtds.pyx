@@ -88,6 +88,7 @@ cdef class RtdsScheduler(RtdsState):
     cdef void insert_vcpu(self, int v, int64_t now_ns) noexcept nogil:
         """A new server with the default parameters; its first deadline is a multiple of the period, counted from 0."""
         cdef RtdsVcpu* svc = &self.vcpu[v]
+        svc.period_ns = 0
         svc.deadline_ns = 0
         svc.queue = QUEUE_NONE
         svc.has_event = 0
@@ -252,6 +253,9 @@ cdef class RtdsScheduler(RtdsState):
 
     cdef void _set_vcpu(self, int v, int64_t period_us, int64_t budget_us, bint has_extratime) noexcept nogil:
         cdef RtdsVcpu* svc = &self.vcpu[v]
+        if (svc.period_ns == period_us * US_NS and svc.budget_ns == budget_us * US_NS
+                and svc.has_extratime == has_extratime):
+            return
         svc.period_ns = period_us * US_NS
         svc.budget_ns = budget_us * US_NS
         svc.has_extratime = has_extratime
@@ -259,7 +263,7 @@ cdef class RtdsScheduler(RtdsState):
             self._note_domain(self.m.vcpu[v].domain)
 
     cdef void _note_domain(self, int d) noexcept nogil:
-        """What an agent finds set: the parameters of the domain's first vCPU."""
+        """What an agent finds set from now on: the parameters of the domain's first vCPU."""
         cdef RtdsVcpu* svc = &self.vcpu[self.m.domain[d].first_vcpu]
         self.domain[d].period_us = svc.period_ns // US_NS
         self.domain[d].budget_ppm = <int64_t>(<double>svc.budget_ns / svc.period_ns * MILLION + 0.5)
