@@ -150,7 +150,7 @@ class TestExtraTime:
         for at_ms in (3, 5, 9, 11, 13, 15, 19, 21):
             host.run_until(at_ms * MS)
             levels.append(state(host, A, "level"))
-        # The deadline at 10 makes no pass, as nobody waits; so the slice of 8..12 ends with 2 ms of the new budget left.
+        # The deadline at 10 makes no pass, as nobody waits; so the slice of 8 ends with 2 ms of the new budget left.
         assert levels == [0, 1, 2, 0, 0, 1, 2, 0]
         host.run_until(29 * MS)
         assert passes_ms(host) == [0, 4, 8, 12, 14, 18, 22, 24, 28]
@@ -258,7 +258,7 @@ class TestSeveralPcpus:
         host.run_until(10 * MS)
         # One pass for two requests: A waits for B's budget to end while pCPU 1 idles.
         assert switches(host, since_ms=0) == [(0, 0, B), (4, 0, A), (8, 0, IDLE)]
-        # Each depleted vCPU asks once more for nothing: B at 4 the idle pCPU 1, A at 8 its own, which runs idle by then.
+        # Each depleted vCPU asks once more, for nothing: B at 4 the idle pCPU 1, A at 8 its own, idle by then.
         assert host.sections["pcpu"]["invocations"].tolist() == [4, 1]
 
     def test_later_releases_ask_another_idle_one(self):

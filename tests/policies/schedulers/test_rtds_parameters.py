@@ -62,7 +62,7 @@ class TestVersions:
             RtdsScheduler(version)
 
     def test_it_has_no_options_and_no_parameters_of_its_own(self):
-        with pytest.raises(ValueError, match="scheduler 'rtds': .*ratelimit_us"):
+        with pytest.raises(ValueError, match=r"scheduler 'rtds': .*ratelimit_us"):
             make_scheduler("rtds", "4.8", ratelimit_us=1000)
         host, control = make_host()
         assert host.scheduler.params() == {}
@@ -236,6 +236,8 @@ class TestCarriedOver:
         assert RtdsScheduler("4.8").params_from(share, 1) == (params, [])
 
     EXTRA = Share(slice_ns=3 * MS, period_ns=10 * MS, extra_time=True, weight=256)
+    HALF_CAP = Share(weight=512, cap_pct=50)
+    BEST_EFFORT = Share(slice_ns=0, period_ns=100 * MS, extra_time=True)  # of SEDF
     CASES = (
         ("current", EXTRA, 1, {"period_us": 10_000, "budget_us": 3000, "extratime": 1}, ["weight"]),
         ("4.8", EXTRA, 1, {"period_us": 10_000, "budget_us": 3000}, ["weight", "extra_time"]),

@@ -4,6 +4,7 @@ from typing import Any
 from xengym.policies.schedulers.api import Scheduler
 
 MAX_ENTRIES: int
+MAX_NS: int
 
 class Arinc653Scheduler(Scheduler):
     versions: tuple[str, ...]
