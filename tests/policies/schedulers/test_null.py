@@ -254,6 +254,14 @@ class TestAffinity:
         assert switches(host, 1) == [(1, 0, IDLE), (1, 1, 0)]
         assert assigned(host) == [None, 0, None]
 
+    def test_its_own_pcpu_is_good_enough_though_lower_ones_are_free(self):
+        host, control = make_host(3)
+        control.create_domain(1, Hog(), pcpus=[2])
+        host.run_until(1 * MS)
+        control.set_affinity(1, 0, hard=[0, 1, 2])
+        host.run_until(2 * MS)
+        assert assigned(host) == [None, None, 0]
+
     def test_a_running_vcpu_that_moves_to_a_taken_pcpu_waits_there(self):
         host, control = make_host(2, Hog(), Hog())
         host.run_until(1 * MS)

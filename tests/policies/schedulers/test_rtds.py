@@ -319,7 +319,9 @@ class TestDepletion:
         host = hogs("current", (10, 2), (10, 2), (10, 2))
         host.run_until(17 * MS)
         assert host.scheduler.queued() == [C, B, A]
+        assert [state(host, vcpu, "is_depleted") for vcpu in (A, B, C)] == [1, 1, 1]
         host.run_until(20 * MS, inclusive=True)
+        assert [state(host, vcpu, "is_depleted") for vcpu in (A, B, C)] == [0, 0, 0]
         # Processed A, B, C as their events were queued; each goes behind its equals, and A is first again.
         assert dispatches(host) == [(0, A), (2, B), (4, C), (6, IDLE), (10, A)]
         assert host.scheduler.queued() == [B, C]
@@ -358,4 +360,4 @@ class TestDepletion:
         Domctl(host).pause_domain(2)
         host.run_until(26 * MS)
         assert self.replenished_ms(host, A) == [0, 10, 25]
-        assert state(host, A, "deadline_ns") == 30 * MS
+        assert (state(host, A, "deadline_ns"), state(host, A, "start_ns")) == (30 * MS, 25 * MS)
