@@ -12,11 +12,10 @@ first that waits: among those that prefer it, then among those that may run ther
 nothing about an assignment, nor about a place in the queue.
 
 Kept as Xen has it, though it surprises: a change of affinity places the vCPU anew, and its pCPU is offered to the wait
-queue before the vCPU itself is considered. It may come away without.
+queue before the vCPU itself is considered. So it may come away without, and nobody asks the free pCPUs to look then.
 
-One race of Xen's is closed: a vCPU that goes offline and comes back before its pCPU has made a pass has lost its
-assignment but still runs, so its wake-up is ignored; here it comes online again when it leaves the CPU. A second one
-cannot happen: two vCPUs that choose the same pCPU at the same moment.
+Beyond Xen: a vCPU that goes offline and comes back before its pCPU has made a pass has lost its assignment but still
+runs, so its wake-up is ignored. Here it comes online when it leaves the CPU; there it would be lost.
 
 It has no parameters: what another scheduler gave a domain is lost when it moves here.
 

@@ -11,8 +11,7 @@ wakes late can run at the end of a period and again at the beginning of the next
 phase for ever; a vCPU that slept across some of them is replenished when it wakes.
 
 With *extra time* a vCPU that has used up its budget gets another one at once and goes down a level; levels come before
-deadlines, so it has what nobody at a better level wants. Its deadline puts it back to level 0. Where all have extra time
-no pCPU idles while somebody could run there.
+deadlines, so it has what nobody at a better level wants. Its deadline puts it back to level 0.
 
 Nothing is periodic here. Each vCPU that runs or wants to has an event at its deadline; the first of them arms the
 pool's one timer. A vCPU that is queued asks at most one pCPU to reschedule ("tickle"): an idle one, or the one that runs
@@ -23,7 +22,8 @@ budget is used up. Releases differ in ties, in whom a tickle asks, and in extra 
 
 Kept as Xen has it, though it surprises: replenishment events are ordered by level before deadline, so one vCPU's
 replenishment can wait for the later deadline of another that has better priority. A continued vCPU is given its whole
-remaining budget as slice, and a depleted one that leaves the CPU tickles like any other, mostly for nothing.
+remaining budget as slice, and a depleted one that leaves the CPU tickles like any other, mostly for nothing. Two tickles
+of one pCPU are one pass, so a vCPU can be left queued beside another pCPU that idles, until something else happens.
 
 Simplified against Xen: who is not runnable is never queued, so the search of the queue need not weed it out; a vCPU that
 is switched out has its registers saved in the same instant, so it cannot be woken half-way.
