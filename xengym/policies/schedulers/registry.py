@@ -12,6 +12,9 @@ from xengym.policies.schedulers.api import Scheduler
 _BUILT_IN = {
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
     "external": "xengym.policies.schedulers.external:ExternalScheduler",
+    "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
+    "null": "xengym.policies.schedulers.null:NullScheduler",
+    "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

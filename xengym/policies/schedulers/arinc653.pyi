@@ -1,0 +1,16 @@
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from xengym.policies.schedulers.api import Scheduler
+
+MAX_ENTRIES: int
+MAX_NS: int
+
+class Arinc653Scheduler(Scheduler):
+    versions: tuple[str, ...]
+    def __init__(
+        self, version: str = ..., *, table: Iterable[Sequence[int]] = ..., major_frame_ns: int | None = ...
+    ) -> None: ...
+    def set_table(self, major_frame_ns: int, entries: Iterable[Sequence[int]]) -> None: ...
+    def adjust(self, params: Mapping[str, Any]) -> None: ...
+    def params(self) -> dict[str, Any]: ...

@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.api import Scheduler
+
+class RtdsState(Scheduler): ...
