@@ -10,7 +10,9 @@ from xengym.policies.schedulers.api import Scheduler
 
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
+    "bvt": "xengym.policies.schedulers.bvt:BvtScheduler",
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
+    "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

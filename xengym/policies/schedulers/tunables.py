@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 
 class Tunable(NamedTuple):
@@ -45,6 +47,17 @@ class Share(NamedTuple):
     def stated(self) -> list[str]:
         """Names of the terms that say something."""
         return [name for name, value in self._asdict().items() if value is not None]
+
+
+def check_integer(where: str, name: str, value: Any, low: int, high: int) -> int:
+    """A parameter's value as an int.
+
+    Raises:
+        ValueError: it is no integer of that range; the message says where, what was expected and what was found.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise ValueError(f"{where}: {name} must be an integer {low}..{high}, found {value!r}")
+    return int(value)
 
 
 def weight_and_cap(share: Share, num_vcpus: int) -> tuple[dict[str, int], list[str]]:
