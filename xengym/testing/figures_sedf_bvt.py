@@ -213,8 +213,8 @@ def sedf_dom0_default(num_guests: int = 3, *, version: str = "3.0.3", duration_s
 
     Returns:
         ``dom0_guaranteed_pct``: the least that domain 0 had in the 15 ms after any begin of its period, in percent of
-        the period; ``dom0_pct`` all in all; ``guest_min_pct``, ``guest_max_pct``; ``guest_turn_max_ms``: longest
-        stretch of a guest.
+        the period (0 if it has none); ``dom0_pct`` all in all; ``guest_min_pct``, ``guest_max_pct``;
+        ``guest_turn_max_ms``: longest stretch of a guest.
     """
     host = Host(
         Topology.flat(1), SedfScheduler(version), [HogKind()], max_domains=num_guests + 1, max_vcpus=num_guests + 1
@@ -229,7 +229,7 @@ def sedf_dom0_default(num_guests: int = 3, *, version: str = "3.0.3", duration_s
     guests = [100 * host.runstate_ns(v)["running"] / host.now_ns for v in range(1, num_guests + 1)]
     turns = np.concatenate([_stretches_ns(host, v) for v in range(1, num_guests + 1)])
     return {
-        "dom0_guaranteed_pct": float(100 * guaranteed.min() / (20 * MS_NS)),
+        "dom0_guaranteed_pct": float(100 * guaranteed.min() / (20 * MS_NS)) if len(guaranteed) else 0.0,
         "dom0_pct": 100 * host.runstate_ns(0)["running"] / host.now_ns,
         "guest_min_pct": min(guests),
         "guest_max_pct": max(guests),
