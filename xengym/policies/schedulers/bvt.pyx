@@ -207,7 +207,8 @@ cdef class BvtScheduler(BvtState):
             return ALONE_ALLOWANCES * self.pool.ctx_allow_ns
         advance = self._domain_of(next).mcu_adv
         if self.rules.holds_allowance:
-            rival_evt += advance - 1  # not a nanosecond before the allowance is used
+            # Not a nanosecond before the allowance is used; part of it may be used already.
+            return (rival_evt - self.vcpu[next].evt + self.pool.ctx_allow_ns * advance + advance - 1) // advance
         return (rival_evt - self.vcpu[next].evt) // advance * self._quotient_ns() + self.pool.ctx_allow_ns
 
     cdef Decision do_schedule(self, int p, int64_t now_ns) noexcept nogil:
