@@ -139,7 +139,7 @@ class SchedulerConfig(_Closed):
 
     name: str = "credit"
     version: str = "current"
-    options: dict[str, int | bool] = Field(default_factory=dict)
+    options: dict[str, int | bool | str] = Field(default_factory=dict)
 
 
 class CostsConfig(_Closed):

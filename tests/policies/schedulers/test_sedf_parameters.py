@@ -276,6 +276,11 @@ def present(env):
     return decoder.decode(decoder.encode()).tolist()
 
 
+def test_a_scenario_can_choose_the_rule_for_blocks():
+    env = environment(version="3.0.2", options={"unblock": "burst"})
+    assert env.host.scheduler.is_like(SedfScheduler("3.0.2", unblock="burst"))
+
+
 class TestTunables:
     DEFAULT = [100 * MS, 0, 1]
 

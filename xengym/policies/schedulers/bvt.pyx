@@ -64,7 +64,8 @@ cdef class BvtScheduler(BvtState):
     Args:
         version: a key of ``BVT_RELEASES``; default the last release of Xen, 3.0.2.
         ctx_allow_ns: context switch allowance, 10 us..1 s.
-        mcu_ns: minimum charging unit; 100 us but for "ideal", where only its ratio to the allowance counts.
+        mcu_ns: minimum charging unit, 1 us..1 ms; fixed at 100 us but for "ideal", which charges exactly: there it says
+            how much time a warp value is worth.
     """
 
     versions = tuple(BVT_RELEASES)
