@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.sedf_state import SedfState
+
+class SedfPeriods(SedfState): ...
