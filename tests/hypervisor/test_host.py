@@ -18,6 +18,7 @@ from xengym.sim.trace_kinds import TraceKind
 
 US = 1_000
 MS = 1_000_000
+SECOND = 1_000_000_000
 FOR_EVER = -1
 RUNNING, RUNNABLE, BLOCKED, OFFLINE = range(4)
 MAX_VCPUS = 6
@@ -364,6 +365,32 @@ class TestCosts:
         control.set_affinity(1, 0, hard=[1])
         host.run_until(7 * MS)
         assert host.sections["vcpu"]["overhead_ns"][0] == paid + 50 * US
+
+    def test_what_survives_in_the_caches_need_not_be_refilled(self):
+        # Half of a working set outlives one other vCPU there, a quarter two of them; after a move nothing is left.
+        costs = Costs(context_switch_ns=10 * US, cache_refill_ns=40 * US, cache_survival_frac=0.5)
+        host, control = make_host(2, Hog(), Hog(), Hog(), pcpus=[0, 0, 0], costs=costs)
+        for domid in (1, 2, 3):
+            control.set_affinity(domid, 0, hard=[0])
+        host.run_until(SECOND)
+        dispatches = host.sections["vcpu"]["dispatches"].tolist()[:3]
+        paid = [host.sections["vcpu"]["overhead_ns"][v] for v in range(3)]
+        # The first time a whole refill, then always after the two others.
+        assert paid == [50 * US + (n - 1) * 40 * US for n in dispatches]
+        control.destroy_domain(3)
+        host.run_until(SECOND + 60 * MS)
+        before = host.sections["vcpu"]["overhead_ns"][0], host.sections["vcpu"]["dispatches"][0]
+        host.run_until(2 * SECOND)
+        switches = host.sections["vcpu"]["dispatches"][0] - before[1]
+        assert host.sections["vcpu"]["overhead_ns"][0] - before[0] == switches * 30 * US
+        control.set_affinity(1, 0, hard=[1])
+        host.run_until(2 * SECOND + MS)
+        assert host.sections["vcpu"]["overhead_ns"][0] - before[0] == switches * 30 * US + 50 * US
+
+    @pytest.mark.parametrize("survival", [-0.1, 1.0])
+    def test_an_impossible_survival_is_refused(self, survival):
+        with pytest.raises(ValueError, match=r"cache_survival_frac must be 0\.\.1, 1 excluded, found"):
+            Costs(cache_survival_frac=survival)
 
     @pytest.mark.parametrize("value", [-1, 1.5, "3"])
     @pytest.mark.parametrize("name", ["context_switch_ns", "cache_refill_ns"])

@@ -1,4 +1,5 @@
-"""Laws of a host under random operations and any scheduler: conservation of time and jobs, soundness of queues and timers.
+"""Laws of a host under random operations and any scheduler: conservation of time and jobs, soundness of queues and
+timers.
 
 Each random history is lived by three hosts: one is traced, one is not and is run in many small steps, and the third
 comes anew out of a snapshot or a pickle now and then. They must agree to the last bit.
@@ -49,7 +50,8 @@ topologies = st.sampled_from(
 )
 # Lengths that collide with each other, with ticks and with slices, and some that do not.
 lengths_ns = st.one_of(st.sampled_from([1, 100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(1, 40 * MS))
-# Guests work for so long at least: a hypervisor is asked a million times a second by one that yields after each microsecond.
+# Guests work for so long at least: a hypervisor is asked a million times a second by one that yields after each
+# microsecond.
 SHORTEST = 50 * US
 work_ns = st.one_of(st.sampled_from([100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(SHORTEST, 40 * MS))
 means_ns = st.integers(SHORTEST, 20 * MS)

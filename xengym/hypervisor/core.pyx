@@ -10,7 +10,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
-    BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, RUNNABLE, RUNNING, Clock, Domain,
+    BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
     Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, policy_timer,
     response_bin, slice_timer,
 )
@@ -238,7 +238,7 @@ cdef class HostCore(Hypervisor):
         cdef Clock* clock = m.clock
         cdef Pcpu* pc = &m.pcpu[p]
         cdef int64_t now_ns = clock.now_ns
-        cdef int64_t latency_ns, cost_ns
+        cdef int64_t latency_ns, cost_ns, others
         cdef int prev = pc.curr
         cdef int next
         cdef Vcpu* pv = &m.vcpu[prev]
@@ -282,6 +282,16 @@ cdef class HostCore(Hypervisor):
         m.timer[completion_timer(m, p)].at_ns = INT64_MAX
         if not nv.is_idle:
             nv.dispatches += 1
+            if pc.last_guest != next:
+                others = REFILL_STEPS
+                if nv.dispatched_pcpu == p:
+                    others = pc.guests_in - nv.last_in
+                cost_ns = m.switch_cost_ns + m.refill_ns[min(others, REFILL_STEPS) - 1]
+                nv.overhead_ns += cost_ns
+                if nv.work_left_ns != FOREVER:
+                    nv.work_left_ns += cost_ns
+            pc.guests_in += 1
+            nv.last_in = pc.guests_in
             if nv.dispatched_pcpu != p:
                 if nv.dispatched_pcpu >= 0:
                     nv.migrations += 1
@@ -293,11 +303,6 @@ cdef class HostCore(Hypervisor):
                 nv.wake_latency_ns += latency_ns
                 if latency_ns > nv.wake_latency_max_ns:
                     nv.wake_latency_max_ns = latency_ns
-            if pc.last_guest != next:
-                cost_ns = m.switch_cost_ns + m.refill_cost_ns
-                nv.overhead_ns += cost_ns
-                if nv.work_left_ns != FOREVER:
-                    nv.work_left_ns += cost_ns
             nv.work_at_ns = now_ns
             if nv.work_left_ns != FOREVER:
                 timer_set(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))

@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 from xengym.hypervisor.core cimport MAX_GUEST_KINDS, GuestKind, HostCore
 from xengym.machine.mask cimport mask_and, mask_count, mask_intersects, mask_is_subset, mask_set
 from xengym.machine.state cimport (
-    FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Pool, Timer,
+    FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, REFILL_STEPS, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Pool, Timer,
     TraceRecord, Vcpu, is_current, policy_timer,
 )
 from xengym.policies.schedulers.api cimport Scheduler
@@ -117,7 +117,8 @@ cdef class Host(HostCore):
         m.num_sockets = topology.sockets
         m.threads_per_core = topology.threads_per_core
         m.switch_cost_ns = costs.context_switch_ns if costs is not None else 0
-        m.refill_cost_ns = costs.cache_refill_ns if costs is not None else 0
+        for others in range(REFILL_STEPS):
+            m.refill_ns[others] = costs.refill_ns(others + 1) if costs is not None else 0
         m.max_pools = min(m.num_pcpus, MAX_POOLS)
         m.num_timers = policy_timer(m, max_domains, 0)
         m.num_leaves = 2

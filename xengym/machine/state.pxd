@@ -12,6 +12,7 @@ cdef enum:
     MAX_PCPUS = 256
     MAX_POOLS = 16            # cpupools, and at most one for each pCPU
     NO_POOL = -1
+    REFILL_STEPS = 16
     RESPONSE_BINS = 112       # four bins an octave from 1 us; see response_bin
     NO_VCPU = -1
 
@@ -55,6 +56,7 @@ cdef struct Clock:
 cdef struct Pcpu:
     int64_t context_switches
     int64_t invocations       # scheduler passes on this pCPU
+    int64_t guests_in         # guests switched in here so far
     int32_t curr              # vCPU running here (idle vCPUs included)
     int32_t last_guest        # last non-idle vCPU that ran here: its cache contents are still warm
     int32_t pool              # cpupool it belongs to, or NO_POOL: then it runs idle
@@ -75,6 +77,7 @@ cdef struct Vcpu:
     int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
     int64_t overhead_ns       # CPU time spent on switch and cache-refill cost
     int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
+    int64_t last_in           # the pCPU's `guests_in` when it was last switched in there
     int64_t dispatches
     int64_t migrations        # dispatches on another pCPU than the time before
     int64_t wakes
@@ -157,7 +160,7 @@ cdef struct Machine:
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
-    int64_t refill_cost_ns    # cache refill on the same occasion
+    int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since (the last entry: or more)
     PcpuTopology* topology
     # The arena.
     Clock* clock

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xengym.guests.cpu import HogKind, PeriodicKind
-from xengym.guests.programs import Hog, Periodic
+from xengym.guests.cpu import HogKind
+from xengym.guests.programs import Hog
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.credit import CreditScheduler
-from xengym.sim.trace_kinds import TraceKind
+from xengym.testing.figures.credit import (
+    capped_window_shares,
+    evader_share,
+    ping_waits_ms,
+    shares_by_weight,
+    third_domain_share,
+)
 
 US = 1_000
 MS = 1_000_000
@@ -30,7 +36,7 @@ def make_host(version, num_pcpus, domains, *, phase_ns=None, **options):
     host = Host(
         Topology.flat(num_pcpus),
         scheduler,
-        [HogKind(), PeriodicKind()],
+        [HogKind()],
         max_domains=len(domains),
         max_vcpus=num_vcpus,
     )
@@ -179,22 +185,15 @@ class TestShares:
 
     @pytest.mark.parametrize("version", ["3.0.3", "3.2", "4.5", "4.8", "current"])
     def test_r10_two_hogs_of_256_and_512_within_3_s(self, version):
-        hogs = [(Hog(), 1, {"weight": weight}) for weight in (256, 512)]
-        host = make_host(version, 1, hogs)
-        host.run_until(3 * SECOND)
-        assert cpu_ns(host) / host.now_ns == pytest.approx([1 / 3, 2 / 3], abs=0.02)
+        assert shares_by_weight(version) == pytest.approx([1 / 3, 2 / 3], abs=0.02)
+
+    @pytest.mark.parametrize("version", ["3.0.3", "3.2", "4.5", "4.8", "current"])
+    def test_r11_a_third_domain_of_30_percent_beside_two_of_80(self, version):
+        assert third_domain_share(version) >= 0.29
 
 
 class TestCaps:
     """R12: one CPU-bound domain with a cap on one pCPU, 180 windows of a second (Cherkasova et al. 2007, ALERT)."""
-
-    def window_shares(self, version, cap):
-        host = make_host(version, 1, [(Hog(), 1, {"cap": cap})])
-        received = [0]
-        for second in range(1, 181):
-            host.run_until(second * SECOND)
-            received.append(int(cpu_ns(host)[0]))
-        return np.diff(received) / SECOND
 
     @pytest.mark.parametrize(
         # Relative errors of a window in percent, derived from the scheduler of 2007.
@@ -214,7 +213,7 @@ class TestCaps:
         ],
     )
     def test_the_table_of_window_errors_under_3_2(self, cap, lowest, highest, mean_size):
-        shares = self.window_shares("3.2", cap)
+        shares = capped_window_shares("3.2", cap)
         errors_pct = 100 * (shares / (cap / 100) - 1)
         assert shares.mean() * 100 == pytest.approx(cap, abs=0.1)
         assert errors_pct.min() == pytest.approx(lowest, abs=0.05)
@@ -224,11 +223,11 @@ class TestCaps:
     @pytest.mark.parametrize("cap", [3, 6, 9, 15, 30])
     def test_where_the_cycle_divides_a_second_there_is_no_error(self, cap):
         # After a first second that also holds the way into the cycle.
-        assert self.window_shares("3.2", cap)[1:] == pytest.approx(np.full(179, cap / 100))
+        assert capped_window_shares("3.2", cap)[1:] == pytest.approx(np.full(179, cap / 100))
 
     def test_the_envelope_for_every_cap_from_1_to_99_under_3_2(self):
         for cap in range(1, 100):
-            shares_pct = 100 * self.window_shares("3.2", cap)
+            shares_pct = 100 * capped_window_shares("3.2", cap)
             assert abs(shares_pct.mean() - cap) <= 0.1, cap
             assert np.abs(shares_pct - cap).max() <= (2 if cap <= 33 else 5), cap
 
@@ -237,7 +236,7 @@ class TestCaps:
         # Accounting comes before the tick of its instant, so a debt can pass 300 credits; it is cut off there, which
         # gives 23 to 28 % up to a point more. The first second has more too: its first 10 ms are charged late.
         for cap in range(1, 100):
-            shares_pct = 100 * self.window_shares(version, cap)
+            shares_pct = 100 * capped_window_shares(version, cap)
             assert abs(shares_pct.mean() - cap) <= (1.1 if 23 <= cap <= 28 else 0.1), cap
             assert np.abs(shares_pct[1:] - cap).max() <= 4 + 1e-9, cap
 
@@ -245,60 +244,29 @@ class TestCaps:
 class TestTickEvasion:
     """R14: a guest sleeps across each tick, so that sampled debit never finds it running (Zhou et al. 2011)."""
 
-    def evader_share(self, version, run_us, *, num_hogs=1, **options):
-        # Wakes as long after each tick as it stops before the next.
-        offset_ns = (10_000 - run_us) * US // 2
-        evader = (Periodic(run_us * US, 10 * MS, offset_ns), 1, {})
-        host = make_host(version, 1, [evader, *[(Hog(), 1, {})] * num_hogs], **options)
-        host.run_until(60 * SECOND)
-        return cpu_ns(host)[0] / host.now_ns
-
     @pytest.mark.parametrize("num_hogs", [1, 3])
     def test_under_sampled_debit_it_takes_nearly_all(self, num_hogs):
-        assert self.evader_share("3.2", 9_500, num_hogs=num_hogs) >= 0.85
+        assert evader_share("3.2", 9_500, num_hogs=num_hogs) >= 0.85
 
     @pytest.mark.parametrize("version", ["4.5", "4.8", "current"])
     @pytest.mark.parametrize("num_hogs", [1, 3])
     def test_later_it_gets_its_fair_share_and_no_more(self, version, num_hogs):
         # The hog keeps the pCPU until it has had its millisecond, so the evader runs late, into a tick, is found, and
         # from then on pays for every microsecond.
-        assert self.evader_share(version, 9_500, num_hogs=num_hogs) == pytest.approx(1 / (1 + num_hogs), abs=0.01)
+        assert evader_share(version, 9_500, num_hogs=num_hogs) == pytest.approx(1 / (1 + num_hogs), abs=0.01)
 
     @pytest.mark.parametrize("version", ["4.5", "4.8", "current"])
     def test_exact_debit_alone_does_not_end_it(self, version):
         # Who is never running at a tick is never active, and accounting looks only at who is: without a ratelimit, or
         # if it leaves the hog that millisecond, it is charged without bound and still boosted.
-        assert self.evader_share(version, 9_500, ratelimit_us=0) >= 0.85
-        assert self.evader_share(version, 9_000 - 200) >= 0.85
+        assert evader_share(version, 9_500, ratelimit_us=0) >= 0.85
+        assert evader_share(version, 9_000 - 200) >= 0.85
 
 
 class TestBoostLatency:
-    def waits_ms(self, version, num_hogs, *, computes=False):
-        """Delays from pings, 97 ms apart, until the pinged domain runs, sorted: about 400."""
-        pinged = Hog() if computes else Periodic(100 * US, 97 * MS, 300 * US)
-        host = make_host(version, 1, [(pinged, 1, {}), *[(Hog(), 1, {})] * num_hogs])
-        host.run_until(SECOND)
-        host.start_trace()
-        host.run_until(40 * SECOND)
-        records = host.trace_records()
-        switches = records[records["kind"] == TraceKind.SWITCH]
-        if computes:
-            pings_ns = np.arange(SECOND + 300 * MS, 39 * SECOND, 97 * MS)
-        else:
-            pings_ns = records["at_ns"][(records["kind"] == TraceKind.WAKE) & (records["vcpu"] == 0)][:-5]
-        runs_ns = switches["at_ns"][switches["vcpu"] == 0]
-        stops_ns = switches["at_ns"][switches["other"] == 0]
-        waits = []
-        for ping_ns in pings_ns:
-            next_run_ns = runs_ns[np.searchsorted(runs_ns, ping_ns)]
-            next_stop_ns = stops_ns[np.searchsorted(stops_ns, ping_ns, side="right")]
-            is_running = next_stop_ns < next_run_ns
-            waits.append(0.0 if is_running else (next_run_ns - ping_ns) / MS)
-        return np.sort(waits)
-
     @pytest.mark.parametrize("num_hogs", [1, 2, 4, 8])
     def test_r17_beside_n_hogs_an_idle_domain_waits_for_n_slices_without_boost_and_not_at_all_with(self, num_hogs):
-        without, boosted = self.waits_ms("3.0.3", num_hogs), self.waits_ms("3.2", num_hogs)
+        without, boosted = ping_waits_ms("3.0.3", num_hogs), ping_waits_ms("3.2", num_hogs)
         assert min(len(without), len(boosted)) > 100
         assert 25 < without[-1] <= 30 * num_hogs + 10
         assert boosted[-1] < 1
@@ -307,6 +275,6 @@ class TestBoostLatency:
     @pytest.mark.parametrize("num_hogs", [1, 2, 4])
     def test_r18_a_pinged_domain_that_also_computes_has_no_good_of_the_boost(self, num_hogs):
         # It is runnable all the time: there is no wake-up that could boost it.
-        without, boosted = (self.waits_ms(version, num_hogs, computes=True) for version in ("3.0.3", "3.2"))
+        without, boosted = (ping_waits_ms(version, num_hogs, computes=True) for version in ("3.0.3", "3.2"))
         assert boosted.mean() > 5
         assert 1 / 1.5 <= without.mean() / boosted.mean() <= 1.5

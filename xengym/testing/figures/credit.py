@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ def capped_window_shares(version: str, cap_pct: int) -> NDArray[np.float64]:
     return window_shares(host, 180)[:, 0]
 
 
-def evader_share(version: str, run_us: int = 9_500, *, num_hogs: int = 1, **options: int) -> float:
+def evader_share(version: str, run_us: int = 9_500, *, num_hogs: int = 1, **options: Any) -> float:
     """R14: share of a guest that sleeps across each tick, beside hogs on one pCPU, over 60 s.
 
     Sampled debit never finds it running (Xen's change to exact accounting; Zhou et al. 2011).
@@ -71,4 +73,3 @@ def third_domain_share(version: str = "3.2") -> float:
     host = build(CreditScheduler(version), 2, domains)
     host.run_until(SECOND)
     return float(shares_over(host, 30 * SECOND)[2])
-

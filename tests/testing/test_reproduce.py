@@ -1,0 +1,68 @@
+"""The table of published results: every row is run or open, and a row that is missed says so."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from xengym.cli.app import app
+from xengym.testing.reproduce import Outcome, Row, run_rows
+from xengym.testing.reproduce_rows import ROWS
+
+#: What can be run so far.
+RUN = ["R1", "R2", "R3", "R4", "R5", "R10", "R11", "R12", "R13", "R14", "R15", "R17", "R18"]
+
+
+def a_row(name, measure):
+    return Row(name, "set-up", "1", "source", "exact", "nothing", measure)
+
+
+def test_the_rows_are_numbered_and_each_says_what_it_needs():
+    names = [row.row for row in ROWS]
+    assert names == ["R1", "R2", "R3", "R3b", *(f"R{n}" for n in range(4, 39))]
+    assert all(all((row.setup, row.published, row.source, row.tolerance, row.needs)) for row in ROWS)
+    assert [row.row for row in ROWS if row.measure is not None] == RUN
+
+
+def test_verdicts_follow_from_the_outcome():
+    rows = [
+        a_row("A", lambda: Outcome("1", True)),
+        a_row("B", lambda: Outcome("7", False)),
+        a_row("C", None),
+    ]
+    done = []
+    results = run_rows(rows, lambda: done.append(1))
+    assert [(result.ours, result.verdict) for result in results] == [("1", "met"), ("7", "missed"), (None, "open")]
+    assert len(done) == 3
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_what_can_be_run_is_met(name):
+    (result,) = run_rows([row for row in ROWS if row.row == name])
+    assert result.verdict == "met", result.ours
+
+
+class TestCommand:
+    def test_some_rows_as_json(self):
+        result = CliRunner().invoke(app, ["reproduce", "R1", "R33", "--json"])
+        assert result.exit_code == 0
+        first, second = json.loads(result.stdout)
+        assert list(first) == ["row", "setup", "published", "source", "ours", "tolerance", "verdict"]
+        assert (first["row"], first["verdict"]) == ("R1", "met")
+        assert (second["row"], second["ours"], second["verdict"]) == ("R33", None, "open")
+
+    def test_a_table(self):
+        result = CliRunner().invoke(app, ["reproduce", "R1", "R33"])
+        assert result.exit_code == 0
+        assert "1 met, 0 missed, 1 open" in result.stdout
+
+    def test_an_unknown_row_is_named(self):
+        result = CliRunner().invoke(app, ["reproduce", "R99"])
+        assert isinstance(result.exception, ValueError)
+        assert "no row R99; there are R1, R2" in str(result.exception)
+
+    def test_a_missed_row_is_a_failed_check(self, monkeypatch):
+        monkeypatch.setattr("xengym.cli.reproduce.ROWS", (a_row("B", lambda: Outcome("7", False)),))
+        result = CliRunner().invoke(app, ["reproduce"])
+        assert result.exit_code == 1
+        assert "1 missed" in result.stdout
