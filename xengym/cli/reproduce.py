@@ -44,14 +44,12 @@ def _print(results: list[Result], needs: dict[str, str]) -> None:
         style = _STYLES[result.verdict]
         console.print(f"{result.row:<4} [{style}]{result.verdict:<6}[/{style}] {result.setup}")
         if result.ours is None:
-            console.print(
-                f"{'':12}needs {needs[result.row]}; published: {result.published} ({result.source})", style="dim"
-            )
+            published = f"published: {result.published} ({result.source})"
+            console.print(f"{'':12}needs {needs[result.row]}; {published}", style="dim", markup=False)
             continue
         console.print(f"{'':12}published  {result.published} ({result.source})", markup=False)
         console.print(f"{'':12}ours       {result.ours}", markup=False)
         console.print(f"{'':12}tolerance  {result.tolerance}", markup=False)
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in _STYLES}
-    console.print(
-        f"{counts['met']} met, {counts['missed']} missed, {counts['open']} open: they need what is not built yet"
-    )
+    tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"{tally}: the open ones need what is not built yet")

@@ -117,8 +117,9 @@ cdef class Host(HostCore):
         m.num_sockets = topology.sockets
         m.threads_per_core = topology.threads_per_core
         m.switch_cost_ns = costs.context_switch_ns if costs is not None else 0
-        for others in range(REFILL_STEPS):
-            m.refill_ns[others] = costs.refill_ns(others + 1) if costs is not None else 0
+        for others in range(1, REFILL_STEPS):
+            m.refill_ns[others - 1] = costs.refill_ns(others) if costs is not None else 0
+        m.refill_ns[REFILL_STEPS - 1] = costs.cache_refill_ns if costs is not None else 0
         m.max_pools = min(m.num_pcpus, MAX_POOLS)
         m.num_timers = policy_timer(m, max_domains, 0)
         m.num_leaves = 2

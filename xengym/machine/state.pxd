@@ -160,7 +160,7 @@ cdef struct Machine:
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
-    int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since (the last entry: or more)
+    int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since; the last: all of it
     PcpuTopology* topology
     # The arena.
     Clock* clock

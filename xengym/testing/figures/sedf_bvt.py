@@ -186,8 +186,7 @@ def bvt_weighted_domains(duration_s: float = 60.0) -> dict[str, float]:
 
 
 def worst_served_reservation(duration_s: float = 30.0) -> float:
-    """R11. Reservations of 80, 80 and 30 % on two pCPUs under SEDF: the worst served one, as a fraction of what it
-    reserved.
+    """R11. Reservations of 80, 80 and 30 % on two pCPUs under SEDF: what the worst served one gets of its own.
 
     Published (survey, section 4.2): the third cannot be placed, since each pCPU has its own queue and 20 % left. Here
     it is put beside the first, which overloads that pCPU.
