@@ -53,8 +53,13 @@ def _print(report: dict[str, Any]) -> None:
         ratio = f"{row['events_per_s'] / machines[0]['events_per_s']:.2f}"
         events = row["events_per_s"]
         rows.append([machine, f"{events / 1e6:.1f} M events/s", f"{row['ns_per_event']:.0f} ns/event", ratio, goal])
+    for name, row in report["schedulers"].items():
+        rows.append([f"{name}, 4 pCPUs, 16 vCPUs, mixed", f"{row['events_per_s'] / 1e6:.1f} M events/s",
+                     f"{row['scheduler_passes_per_s'] / 1e6:.1f} M passes/s, {row['simulated_s_per_s']:.0f} s/s",
+                     f"{row['to_credit']:.2f}", f">= {wanted['scheduler_to_credit']}"])  # fmt: skip
     rows.append(["snapshot and restore", f"{report['snapshot_restore_us']:.1f} us", "", "",
                  f"<= {wanted['snapshot_restore_us']} us"])  # fmt: skip
+    rows.append(["a decision of Dispatch-v0", f"{report['dispatch_decision_us']:.1f} us", "", "", ""])
     rows.append(["beginning an episode, one host", f"{report['episode_start_us']:.0f} us", "", "", ""])
     print(f"medians of {report['runs']} runs")
     print(text_table(["what", "measured", "beside", "ratio", "wanted"], rows, left=3))

@@ -20,7 +20,7 @@ from xengym.guests.programs import Hog, OnOff, ProgramSpec
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.topology import Topology
-from xengym.policies.schedulers.registry import make_scheduler
+from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
 from xengym.sim.random import DistributionSpec
 from xengym.units import MS_NS, S_NS
 
@@ -75,16 +75,23 @@ def _peer(program: str, extra_path: Path | None = None) -> float | None:
     return float(done.stdout) if done.returncode == 0 else None
 
 
-def build_load(num_pcpus: int, num_vcpus: int, load: str) -> Host:
+def build_load(num_pcpus: int, num_vcpus: int, load: str, scheduler: str = "credit") -> Host:
     """A host for the kernel's benchmark.
 
     Args:
         num_pcpus: pCPUs.
-        num_vcpus: domains of one vCPU each, with weights 128..384.
+        num_vcpus: domains of one vCPU each, with weights 128..384 (where the scheduler has weights).
         load: ``hogs``; ``io`` (run 1 ms, sleep 4 ms, both exponential); ``mixed`` (half and half).
+        scheduler: by name, with its defaults; ARINC653 has a table of 1 ms for each domain.
     """
+    options: dict[str, Any] = {}
+    if scheduler == "arinc653":
+        table = [(i + 1, 0, MS_NS) for i in range(min(num_vcpus, 64))]
+        options = {"table": table, "major_frame_ns": len(table) * MS_NS}
+    policy = make_scheduler(scheduler, **options)
+    has_weight = "weight" in {tunable.name for tunable in policy.tunables()}
     host = Host(
-        Topology.flat(num_pcpus), make_scheduler("credit"), [HogKind(), OnOffKind()],
+        Topology.flat(num_pcpus), policy, [HogKind(), OnOffKind()],
         max_domains=num_vcpus, max_vcpus=num_vcpus,
     )  # fmt: skip
     control = Domctl(host)
@@ -92,7 +99,7 @@ def build_load(num_pcpus: int, num_vcpus: int, load: str) -> Host:
     for i in range(num_vcpus):
         is_hog = load == "hogs" or (load == "mixed" and i % 2 == 0)
         program: ProgramSpec = Hog() if is_hog else io
-        control.create_domain(i + 1, program, params={"weight": 128 + 64 * (i % 5)})
+        control.create_domain(i + 1, program, params={"weight": 128 + 64 * (i % 5)} if has_weight else None)
     host.run_until(100 * MS_NS)
     return host
 
@@ -157,6 +164,22 @@ def environment_rate(wall_s: float) -> float:
     return _steps_per_s(step, wall_s)
 
 
+def dispatch_us(wall_s: float) -> float:
+    """Microseconds of one decision of Dispatch-v0 (4 pCPUs, 8 domains), unwrapped; resets are part of it."""
+    env: Any = gym.make("xengym/Dispatch-v0").unwrapped
+    _, info = env.reset(seed=0)
+    state = [info["action_mask"].argmax()]
+
+    def step() -> None:
+        # The first legal choice: what it costs to decide is the agent's affair.
+        _, _, _, truncated, info = env.step(state[0])
+        if truncated:
+            _, info = env.reset()
+        state[0] = info["action_mask"].argmax()
+
+    return 1e6 / _steps_per_s(step, wall_s)
+
+
 def batch_rate(num_envs: int, num_threads: int, wall_s: float) -> tuple[float, float]:
     """Environment steps per second of the batch within episodes, and microseconds to begin one host's episode."""
     env: Any = gym.make_vec(
@@ -202,6 +225,7 @@ def measure_all(*, runs: int, wall_s: float, progress: Callable[[], None]) -> di
         progress()
 
     loads = {load: build_load(4, 16, load) for load in ("hogs", "mixed", "io")}
+    policies = {name: build_load(4, 16, "mixed", name) for name in compared_schedulers()}
     machines = {size: build_load(*size, "mixed") for size in SCALING}
     for _ in range(runs):
         for load, host in loads.items():
@@ -220,13 +244,24 @@ def measure_all(*, runs: int, wall_s: float, progress: Callable[[], None]) -> di
                 note(f"batch {num_envs} {threads}", rate)
         for size, host in machines.items():
             note(f"scaling {size}", kernel_rates(host, wall_s)[0])
+        for name, host in policies.items():
+            events, passes, speedup = kernel_rates(host, wall_s)
+            samples.setdefault(f"scheduler passes {name}", []).append(passes)
+            samples.setdefault(f"scheduler simulated {name}", []).append(speedup)
+            note(f"scheduler {name}", events)
         note("snapshot", snapshot_us(wall_s))
+        note("dispatch", dispatch_us(wall_s))
     return _report({name: statistics.median(values) for name, values in samples.items()}, runs)
 
 
 def num_measurements(runs: int) -> int:
     """How often ``measure_all`` reports progress."""
-    return runs * (3 + 4 + 2 * len(BATCH_SIZES) + len(SCALING) + 1)
+    return runs * (3 + 4 + 2 * len(BATCH_SIZES) + len(SCALING) + len(compared_schedulers()) + 2)
+
+
+def compared_schedulers() -> list[str]:
+    """The schedulers that run the same load beside each other: all but those whose choices are made elsewhere."""
+    return [name for name in scheduler_names() if name != "external"]
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:
@@ -258,7 +293,17 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
             {"pcpus": size[0], "vcpus": size[1], "events_per_s": rate, "ns_per_event": 1e9 / rate}
             for size, rate in ((size, m[f"scaling {size}"]) for size in SCALING)
         ],
+        "schedulers": {
+            name: {
+                "events_per_s": m[f"scheduler {name}"],
+                "scheduler_passes_per_s": m[f"scheduler passes {name}"],
+                "simulated_s_per_s": m[f"scheduler simulated {name}"],
+                "to_credit": m[f"scheduler {name}"] / m["scheduler credit"],
+            }
+            for name in compared_schedulers()
+        },
         "snapshot_restore_us": m["snapshot"],
+        "dispatch_decision_us": m["dispatch"],
         "episode_start_us": m["reset"],
         "ratios": {
             "kernel_mixed_to_simpy": _ratio(m["events mixed"], m.get("simpy")),
@@ -272,5 +317,6 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
         "wanted": {
             "kernel_to_simpy": 25, "kernel_to_simso": 500, "environment_to_cartpole": 1, "threads_2_to_1": 1.8,
             "largest_to_smallest_machine": 0.5, "snapshot_restore_us": 20,
+            "scheduler_to_credit": 0.5,
         },
     }  # fmt: skip
