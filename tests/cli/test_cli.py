@@ -74,6 +74,55 @@ def test_run_is_reproducible_and_depends_on_the_seed():
     assert first != other
 
 
+def test_run_under_another_scheduler():
+    done = xengym("run", "consolidation", "--seconds", 1, "--scheduler", "sedf-3.0.3", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["scheduler"] == "sedf 3.0.3"
+    assert report["utilisation_pct"] > 95
+
+
+def test_run_changes_the_scheduler_under_way():
+    done = xengym("run", "consolidation", "--seconds", 1.5, "--switch", "1:null", "--switch", "0.5:bvt", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    first, second = report["changes"]
+    assert (first["time_s"], first["scheduler"]) == (0.5, "bvt 3.0.2")
+    assert first["domains"]["web1"] == {"params": {"mcu_adv": 10}, "lost": []}
+    assert second["domains"]["web1"] == {"params": {}, "lost": ["weight"]}
+    assert report["scheduler"].startswith("null")
+    text = xengym("run", "consolidation", "--seconds", 1, "--switch", "0.5:null").stdout
+    assert "web1: its defaults; no counterpart for weight" in text
+
+
+@pytest.mark.parametrize("switch", ["sedf", "x:sedf", "-1:sedf", "1:sedf", "0.5:fifo"])
+def test_an_impossible_change_of_scheduler_is_named(switch):
+    done = xengym("run", "consolidation", "--seconds", 1, "--switch", switch)
+    assert done.returncode == 2
+    assert ("unknown scheduler 'fifo'" if "fifo" in switch else f"found '{switch}'") in done.stderr
+
+
+def test_compare_holds_schedulers_against_each_other():
+    done = xengym(
+        "compare",
+        "consolidation",
+        "--episodes",
+        2,
+        "--budget",
+        20,
+        "--scheduler",
+        "sedf",
+        "--scheduler",
+        "null",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    names = [row["policy"] for row in json.loads(done.stdout)["summaries"]["reward"]]
+    assert names == [
+        "credit default", "credit tuned", "sedf default", "sedf tuned", "null default", "round-robin caps", "random",
+    ]  # fmt: skip
+
+
 def test_run_writes_the_trace(tmp_path):
     path = tmp_path / "trace.csv"
     assert xengym("run", "consolidation", "--seconds", 0.1, "--trace", path).returncode == 0

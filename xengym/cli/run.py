@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -14,9 +14,18 @@ from rich.console import Console
 from xengym.cli.progress import progress_bar
 from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
+from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
 from xengym.render.text_table import text_table
-from xengym.scenarios.build import build_host, demand_source, needs_demand, populate
+from xengym.scenarios.build import (
+    build_host,
+    build_scheduler,
+    demand_source,
+    needs_demand,
+    parse_scheduler,
+    populate,
+)
+from xengym.scenarios.config import SchedulerConfig
 from xengym.scenarios.episodes import EpisodeSource
 from xengym.sim.trace_kinds import TraceKind
 from xengym.units import s_to_ns
@@ -31,6 +40,12 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="in place of the scenario's: a name, or a name and version as credit-3.2")
     ] = None,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="change the scheduler while the host runs, as 5:sedf at 5 s of simulated time; may be repeated"
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
@@ -39,24 +54,65 @@ def run(
 
     Under another scheduler the parameters carry over where they have a counterpart there.
     """
+    end_ns = s_to_ns(seconds)
+    switches = sorted((_parse_switch(text, end_ns) for text in switch or ()), key=lambda change: change.at_ns)
     episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
     host = build_host(episode.config)
     populate(host, episode.config, seed=seed, data=data)
     if trace is not None:
         host.start_trace()
-    end_ns = s_to_ns(seconds)
+    changes = []
     with progress_bar("simulating", _NUM_SLICES) as advance:
         for i in range(1, _NUM_SLICES + 1):
-            host.run_until(end_ns * i // _NUM_SLICES)
+            until_ns = end_ns * i // _NUM_SLICES
+            while switches and switches[0].at_ns < until_ns:
+                change = switches.pop(0)
+                host.run_until(change.at_ns)
+                changes.append(_switch(host, change))
+            host.run_until(until_ns)
             advance()
     if trace is not None:
         _write_trace(host, trace)
     demand = demand_source(data).description if needs_demand(episode.config) else None
     report = _report(host, episode.config.name, seed, demand)
+    if changes:
+        report["changes"] = changes
     if as_json:
         print(json.dumps(report, indent=1))
     else:
         _print_table(report)
+
+
+class _Switch(NamedTuple):
+    """A change of the scheduler to come."""
+
+    at_ns: int
+    scheduler: SchedulerConfig
+
+
+def _parse_switch(text: str, end_ns: int) -> _Switch:
+    at_s, colon, name = text.partition(":")
+    try:
+        at_ns = s_to_ns(float(at_s))
+    except ValueError:
+        at_ns = -1
+    if not colon or not 0 <= at_ns < end_ns:
+        raise ValueError(
+            f"--switch: expected SECONDS:SCHEDULER with seconds 0..{end_ns / 1e9:g} (the end excluded), found {text!r}"
+        )
+    return _Switch(at_ns, parse_scheduler(name))
+
+
+def _switch(host: Host, change: _Switch) -> dict[str, Any]:
+    carried = Poolctl(host).change_scheduler(build_scheduler(change.scheduler))
+    names = {int(host.sections["domain"][slot]["domid"]): name for slot, name in host.domain_names.items()}
+    return {
+        "time_s": host.now_ns / 1e9,
+        "scheduler": f"{host.scheduler.name} {host.scheduler.version}",
+        "domains": {
+            names[domid]: {"params": params, "lost": lost} for domid, (params, lost) in sorted(carried.items())
+        },
+    }
 
 
 def _report(host: Host, scenario: str, seed: int, demand: str | None) -> dict[str, Any]:
@@ -148,6 +204,12 @@ def _print_table(report: dict[str, Any]) -> None:
         f"{report['context_switches']} context switches\n"
         "cpu and steal in percent of one pCPU; wake: delay from wake-up to dispatch; p95 within 25 %; --json has more"
     )
+    for change in report.get("changes", ()):
+        console.print(f"at {change['time_s']:g} s to {change['scheduler']}; parameters that came over:", markup=False)
+        for name, carried in change["domains"].items():
+            params = ", ".join(f"{key} {value}" for key, value in carried["params"].items()) or "its defaults"
+            lost = f"; no counterpart for {', '.join(carried['lost'])}" if carried["lost"] else ""
+            console.print(f"  {name}: {params}{lost}", markup=False)
     if report["demand"]:
         console.print(f"demand: {report['demand']}", markup=False)
 
