@@ -41,8 +41,6 @@ cdef class HostCore(Hypervisor):
     cdef void segment_done(self, int v) noexcept nogil
 
     # The core of the hypervisor.
-    cdef PyObject* policy_of(self, int v) noexcept nogil
-    cdef PyObject* policy_at(self, int p) noexcept nogil
     cdef bint run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
     cdef void wake_vcpu(self, int v) noexcept nogil
     cdef void sleep_vcpu(self, int v) noexcept nogil

@@ -70,16 +70,18 @@ cdef class GuestKind:
         pass
 
 
+cdef inline PyObject* policy_of(HostCore host, int v) noexcept nogil:
+    """The scheduler of a guest vCPU's cpupool."""
+    return host.policy[host.m.domain[host.m.vcpu[v].domain].pool + 1]
+
+
+cdef inline PyObject* policy_at(HostCore host, int p) noexcept nogil:
+    """The scheduler of a pCPU's cpupool."""
+    return host.policy[host.m.pcpu[p].pool + 1]
+
+
 cdef class HostCore(Hypervisor):
     """What runs without the interpreter; `Host` adds construction and what Python sees."""
-
-    cdef PyObject* policy_of(self, int v) noexcept nogil:
-        """The scheduler of a guest vCPU's cpupool."""
-        return self.policy[self.m.domain[self.m.vcpu[v].domain].pool + 1]
-
-    cdef PyObject* policy_at(self, int p) noexcept nogil:
-        """The scheduler of a pCPU's cpupool."""
-        return self.policy[self.m.pcpu[p].pool + 1]
 
     # -- services for guests -------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ cdef class HostCore(Hypervisor):
         cdef Vcpu* vc = &self.m.vcpu[v]
         vc.yields += 1
         trace(&self.m, TRACE_YIELD, vc.pcpu, v, 0, 0)
-        (<Scheduler>self.policy_of(v)).yield_cpu(v, self.m.clock.now_ns)
+        (<Scheduler>policy_of(self, v)).yield_cpu(v, self.m.clock.now_ns)
         raise_schedule(&self.m, vc.pcpu)
 
     cdef void deliver_event(self, int v) noexcept nogil:
@@ -193,7 +195,7 @@ cdef class HostCore(Hypervisor):
         if is_runnable(m, v):
             if vc.runstate >= BLOCKED:
                 set_runstate(m, v, RUNNABLE, m.clock.now_ns)
-            (<Scheduler>self.policy_of(v)).wake(v, m.clock.now_ns)
+            (<Scheduler>policy_of(self, v)).wake(v, m.clock.now_ns)
         elif not vc.pause_flags & PAUSE_BLOCKED and vc.runstate == BLOCKED:
             set_runstate(m, v, OFFLINE, m.clock.now_ns)
 
@@ -203,7 +205,7 @@ cdef class HostCore(Hypervisor):
         if not is_runnable(m, v):
             if m.vcpu[v].runstate == RUNNABLE:
                 set_runstate(m, v, OFFLINE, m.clock.now_ns)
-            (<Scheduler>self.policy_of(v)).sleep(v, m.clock.now_ns)
+            (<Scheduler>policy_of(self, v)).sleep(v, m.clock.now_ns)
 
     cdef void bring_up(self, int v) noexcept nogil:
         """Bring a vCPU online; the first time, its program begins."""
@@ -224,7 +226,7 @@ cdef class HostCore(Hypervisor):
 
     cdef void finish_migration(self, int v) noexcept nogil:
         cdef Vcpu* vc = &self.m.vcpu[v]
-        cdef PyObject* policy = self.policy_of(v)
+        cdef PyObject* policy = policy_of(self, v)
         cdef int p = (<Scheduler>policy).pick_pcpu(v)
         if p < 0 or not mask_test(vc.allowed, p):
             p = mask_next(vc.allowed, -1, self.m.num_words)
@@ -243,7 +245,7 @@ cdef class HostCore(Hypervisor):
         cdef int next
         cdef Vcpu* pv = &m.vcpu[prev]
         cdef Vcpu* nv
-        cdef PyObject* policy = self.policy_at(p)
+        cdef PyObject* policy = policy_at(self, p)
         cdef Decision decision
         clock.passes += 1
         pc.invocations += 1
@@ -328,7 +330,7 @@ cdef class HostCore(Hypervisor):
             p = mask_next(clock.pending, clock.scan_pcpu - 1, self.m.num_words)
             if p >= 0:
                 clock.scan_pcpu = p
-                policy = self.policy_at(p)
+                policy = policy_at(self, p)
                 if (<Scheduler>policy).is_external and not (<Scheduler>policy).has_answer(p):
                     clock.awaiting_pcpu = p
                     return False
@@ -400,7 +402,7 @@ cdef class HostCore(Hypervisor):
                     raise_schedule(m, slot >> 1)
             elif slot < 3 * n:
                 clock.executing_pcpu = slot - 2 * n
-                (<Scheduler>self.policy_at(slot - 2 * n)).tick(slot - 2 * n, at_ns)
+                (<Scheduler>policy_at(self, slot - 2 * n)).tick(slot - 2 * n, at_ns)
             elif slot < first_vcpu:
                 (<Scheduler>self.policy[slot - 3 * n + 1]).pool_timer_fired(at_ns)
             elif slot < first_domain:
