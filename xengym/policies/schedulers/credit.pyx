@@ -37,10 +37,8 @@ from xengym.sim.trace cimport TRACE_BOOST, TRACE_RATELIMIT, trace
 
 import dataclasses
 
-import numpy as np
-
 from xengym.policies.schedulers.credit_rules import CREDIT_RELEASES, credit_rules
-from xengym.policies.schedulers.tunables import Share, Tunable, weight_and_cap
+from xengym.policies.schedulers.tunables import Share, Tunable, check_integer, weight_and_cap
 
 cdef int64_t CREDITS_PER_MS = 10
 cdef int64_t MIN_TIMER_NS = 100_000       # shortest slice after 4.8
@@ -50,12 +48,6 @@ cdef int64_t FIXED_SLICE_NS = 30_000_000  # the idle slice of 3.x
 
 DEFAULT_WEIGHT = 256
 MAX_WEIGHT = 65535
-
-
-def _integer(where, name, value, low, high):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"{where}: {name} must be an integer {low}..{high}, found {value!r}")
-    return int(value)
 
 
 cdef class CreditScheduler(CreditAccounting):
@@ -80,14 +72,14 @@ cdef class CreditScheduler(CreditAccounting):
         self.rules_table = rules
         self.rules = {f.name: int(getattr(rules, f.name)) for f in dataclasses.fields(rules) if f.name != "release"}
         where = f"scheduler credit {rules.release}"
-        self.options = {"tslice_ms": _integer(where, "tslice_ms", tslice_ms, 1, 1000)}
+        self.options = {"tslice_ms": check_integer(where, "tslice_ms", tslice_ms, 1, 1000)}
         if rules.timeslice_fixed and tslice_ms != 30:
             raise ValueError(f"{where}: tslice_ms is fixed at 30 before Xen 4.2, found {tslice_ms}")
         has_ratelimit = self.rules.ratelimit_rule != RATELIMIT_NONE
         if ratelimit_us is None:
             ratelimit_us = min(1000, 1000 * tslice_ms) if has_ratelimit else 0
         self.options["ratelimit_us"] = self._check_ratelimit(where, ratelimit_us, tslice_ms)
-        self.options["migration_delay_us"] = _integer(where, "migration_delay_us", migration_delay_us, 0, 100_000)
+        self.options["migration_delay_us"] = check_integer(where, "migration_delay_us", migration_delay_us, 0, 100_000)
         self.options["tickle_one_idle"] = bool(tickle_one_idle)
         self.options["idle_ticks"] = not rules.ticks_stop_on_idle if idle_ticks is None else bool(idle_ticks)
 
@@ -98,7 +90,7 @@ cdef class CreditScheduler(CreditAccounting):
     def _check_ratelimit(self, where, value, tslice_ms):
         if self.rules.ratelimit_rule == RATELIMIT_NONE and value:
             raise ValueError(f"{where}: there is no ratelimit before Xen 4.2, found ratelimit_us={value!r}")
-        _integer(where, "ratelimit_us", value, 0, 500_000)
+        check_integer(where, "ratelimit_us", value, 0, 500_000)
         if value and value < 100:
             raise ValueError(f"{where}: ratelimit_us must be 0 or 100..500000, found {value}")
         if value > 1000 * tslice_ms:
@@ -276,9 +268,9 @@ cdef class CreditScheduler(CreditAccounting):
         if unknown:
             raise ValueError(f"{where}: unknown parameter {', '.join(sorted(unknown))}; expected weight or cap")
         if "weight" in params:
-            _integer(where, "weight", params["weight"], 1, MAX_WEIGHT)
+            check_integer(where, "weight", params["weight"], 1, MAX_WEIGHT)
         if "cap" in params:
-            _integer(where, "cap (percent of one pCPU, 0 for none)", params["cap"], 0, 100 * num_vcpus)
+            check_integer(where, "cap (percent of one pCPU, 0 for none)", params["cap"], 0, 100 * num_vcpus)
 
     def adjust_domain(self, int d, params):
         where = f"domain {self.m.domain[d].domid}, scheduler credit {self.version}"
@@ -327,11 +319,11 @@ cdef class CreditScheduler(CreditAccounting):
                 "expected tslice_ms, ratelimit_us or migration_delay_us"
             )
         tslice_ms = params.get("tslice_ms", self.pool.tslice_ns // MS_NS)
-        _integer(where, "tslice_ms", tslice_ms, 1, 1000)
+        check_integer(where, "tslice_ms", tslice_ms, 1, 1000)
         if self.rules_table.timeslice_fixed and "tslice_ms" in params:
             raise ValueError(f"{where}: the timeslice cannot be set before Xen 4.2")
         ratelimit_us = self._check_ratelimit(where, params.get("ratelimit_us", self.pool.ratelimit_ns // 1000), tslice_ms)
-        delay_us = _integer(where, "migration_delay_us",
+        delay_us = check_integer(where, "migration_delay_us",
                             params.get("migration_delay_us", self.pool.migration_delay_ns // 1000), 0, 100_000)
         self.pool.ratelimit_ns = 1000 * ratelimit_us
         self.pool.migration_delay_ns = 1000 * delay_us

@@ -11,6 +11,7 @@ from xengym.policies.schedulers.api import Scheduler
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
+    "credit2": "xengym.policies.schedulers.credit2:Credit2Scheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

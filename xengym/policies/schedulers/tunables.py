@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsInt
+
+import numpy as np
+
+
+def check_integer(where: str, name: str, value: SupportsInt, low: int, high: int) -> int:
+    """``value`` as an int, if it is an integer ``low..high``.
+
+    Raises:
+        ValueError: it is not; the message begins with ``where`` and names the parameter, the range and the value.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ValueError(f"{where}: {name} must be an integer {low}..{high}, found {value!r}")
+    return int(value)
 
 
 class Tunable(NamedTuple):
