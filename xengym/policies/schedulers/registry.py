@@ -17,6 +17,7 @@ _BUILT_IN = {
     "null": "xengym.policies.schedulers.null:NullScheduler",
     "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
     "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
+    "credit2": "xengym.policies.schedulers.credit2:Credit2Scheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.credit2_placement import Credit2Placement
+
+class Credit2Budget(Credit2Placement): ...

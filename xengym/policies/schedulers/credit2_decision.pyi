@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.credit2_budget import Credit2Budget
+
+class Credit2Decision(Credit2Budget): ...

@@ -1,0 +1,3 @@
+from xengym.policies.schedulers.credit2_state import Credit2State
+
+class Credit2Placement(Credit2State): ...
