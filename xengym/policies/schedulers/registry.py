@@ -10,14 +10,14 @@ from xengym.policies.schedulers.api import Scheduler
 
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
+    "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
     "bvt": "xengym.policies.schedulers.bvt:BvtScheduler",
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
-    "external": "xengym.policies.schedulers.external:ExternalScheduler",
-    "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
-    "null": "xengym.policies.schedulers.null:NullScheduler",
-    "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
-    "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
     "credit2": "xengym.policies.schedulers.credit2:Credit2Scheduler",
+    "external": "xengym.policies.schedulers.external:ExternalScheduler",
+    "null": "xengym.policies.schedulers.null:NullScheduler",
+    "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
+    "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
