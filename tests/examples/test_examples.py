@@ -221,7 +221,7 @@ print(json.dumps({
 """
 
 LAWS = """
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.properties import subjects, test_laws
 from tests.properties.conftest import Laws
@@ -237,7 +237,9 @@ def assert_laws(host, gone_running_ns=0):
 
 test_laws.run_state_machine_as_test(
     lambda: test_laws.histories(assert_laws, *OWN),
-    settings=settings(max_examples=15, stateful_step_count=30, derandomize=True, deadline=None, database=None),
+    # Fewer histories hardly ever have two domains that run; and the first that fails is enough.
+    settings=settings(max_examples=150, stateful_step_count=30, phases=[Phase.generate], derandomize=True, deadline=None,
+                      database=None),
 )
 """
 
