@@ -1,8 +1,20 @@
 """xengym: a Xen hypervisor, simulated event for event, as Gymnasium environments."""
 
+from pathlib import Path
+
 import gymnasium as gym
 
 __version__ = "0.1.0"
+
+
+def get_include() -> str:
+    """The folder to give Cython as ``-I``, so that a package of your own can ``cimport xengym``.
+
+    It is the one that holds the ``xengym`` package with its ``.pxd`` files: ``site-packages``, or the repository of an
+    editable install. See ``docs/your-own-scheduler.md``.
+    """
+    return str(Path(__file__).resolve().parent.parent)
+
 
 # Every registered environment, one comment each.
 

@@ -150,6 +150,16 @@ def test_scenarios_lists_and_describes():
     assert "dom0" in described.stdout
 
 
+def test_parameters_are_shown_in_ms_whatever_the_scheduler_counts_in():
+    described = xengym("scenarios", "reservations").stdout
+    assert "period 10 ms, slice 2 ms, extratime 0" in described
+    assert "periodic: run 1.5 ms, period 10 ms" in described
+    assert "table: [[1, 0, 10000000]" in xengym("scenarios", "partitions").stdout
+    heading, _, control, *_ = xengym("run", "reservations", "--seconds", 0.1).stdout.splitlines()[1:]
+    assert "latency ms  extratime  period ms  slice ms  weight" in heading
+    assert control.split()[:7] == ["control", "1", "0", "0", "10", "2", "-"]
+
+
 def test_conformance_of_an_exact_scenario(scenario_file, tmp_path):
     verdicts, outcomes = tmp_path / "verdicts.json", tmp_path / "outcomes.json"
     done = xengym("conformance", scenario_file(TWO_HOGS), "--json", verdicts, "--outcomes", outcomes)

@@ -119,6 +119,34 @@ def test_named_scenarios_are_plain_data():
         assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
 
 
+def test_partitions_keep_to_their_table():
+    config = load_scenario("partitions")
+    host = build_host(config)
+    populate(host, config, seed=1)
+    host.run_until(100_000_000)
+    # In each frame of 50 ms: windows of 10, 15, 10 and 10 ms; what is not used is nobody's.
+    assert host.runstate_ns(2)["running"] == 2 * 10_000_000
+    # The first job of the displays is there at once and waits for their window; later ones come when it opens.
+    assert [host.runstate_ns(v)["runnable"] for v in (0, 1)] == [0, 10_000_000]
+    assert host.scheduler.params()["table"][3] == (3, 0, 10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{table: [[1, 0]]}", r"table entry 0: expected \(domid, vcpu_in_domain, runtime_ns\), found \[1, 0\]"),
+        ("{table: [[1, 0, much]]}", "table entry 0: runtime_ns must be an integer .* found 'much'"),
+        ("{table: 5}", "table must be a sequence of .* found 5"),
+        ("{table: [[1, 0, 30]], major_frame_ns: 20}", "the windows take 30 ns, more than the major frame of 20 ns"),
+        ("[1]", r"key 'scheduler.options': Input should be a valid dictionary, found \[1\]"),
+    ],
+)
+def test_options_may_be_tables_and_are_checked_all_the_same(write, options, message):
+    text = GOOD.replace('name: credit, version: "4.5", options: {tslice_ms: 10}', f"name: arinc653, options: {options}")
+    with pytest.raises(ScenarioError, match=message):
+        check(write(text.replace(", params: {weight: 512, cap: 50}", "")))
+
+
 def test_random_scenarios_are_a_function_of_their_number():
     assert random_scenario(5) == random_scenario(5)
     assert random_scenario(5) != random_scenario(6)

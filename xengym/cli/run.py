@@ -16,6 +16,7 @@ from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
+from xengym.render.parameters import cell, columns, heading
 from xengym.render.text_table import text_table
 from xengym.scenarios.build import (
     build_host,
@@ -174,11 +175,11 @@ def _quantile_ms(bins: Any, q: float) -> float | None:
 def _print_table(report: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f"{report['scenario']}, seed {report['seed']}: {report['time_s']:g} s on {report['pcpus']} pCPUs under "
+        f"{report['scenario']}, seed {report['seed']}: {report['time_s']:g} s on {_pcpus(report['pcpus'])} under "
         f"{report['scheduler']}, {report['utilisation_pct']:.1f} % used",
         markup=False,
     )
-    columns = {
+    figures = {
         "cpu %": ("cpu_pct", 1),
         "steal %": ("steal_pct", 1),
         "wake ms": ("wake_latency_mean_ms", 2),
@@ -188,17 +189,17 @@ def _print_table(report: dict[str, Any]) -> None:
         "p95 ms": ("response_p95_ms", 1),
         "in time": ("in_time_pct", 1),
     }
-    names = list(dict.fromkeys(key for row in report["domains"] for key in row["params"]))
+    names = columns(row["params"] for row in report["domains"])
     rows = [
         [
             row["name"],
             str(row["vcpus"]),
-            *(str(row["params"].get(name, "-")) for name in names),
-            *(_number(row[key], digits) for key, digits in columns.values()),
+            *(cell(name, row["params"].get(name)) for name in names),
+            *(_number(row[key], digits) for key, digits in figures.values()),
         ]
         for row in report["domains"]
     ]
-    print(text_table(["domain", "vcpus", *names, *columns], rows))
+    print(text_table(["domain", "vcpus", *map(heading, names), *figures], rows))
     console.print(
         f"{report['events']} events, {report['scheduler_passes']} scheduler passes, "
         f"{report['context_switches']} context switches\n"
@@ -212,6 +213,10 @@ def _print_table(report: dict[str, Any]) -> None:
             console.print(f"  {name}: {params}{lost}", markup=False)
     if report["demand"]:
         console.print(f"demand: {report['demand']}", markup=False)
+
+
+def _pcpus(count: int) -> str:
+    return f"{count} pCPU" if count == 1 else f"{count} pCPUs"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from xengym.render.parameters import phrase
+from xengym.render.text_table import text_table
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
 from xengym.scenarios.library import RANDOM, load_scenario, scenario_names
@@ -30,31 +32,42 @@ def scenarios(
     config = EpisodeSource(name, "train", None).episode(seed).config
     console.print(f"[bold]{config.name}[/bold]: {config.description}")
     control = config.control
+    pcpus = _num_pcpus(config)
     console.print(
-        f"{_num_pcpus(config)} pCPUs, scheduler {config.scheduler.name} {config.scheduler.version}; the agent acts "
-        f"every {control.interval_ms:g} ms, an episode lasts {control.episode_s:g} s"
+        f"{pcpus} pCPU{'s' * (pcpus > 1)}, scheduler {config.scheduler.name} {config.scheduler.version}; "
+        f"the agent acts every {control.interval_ms:g} ms, an episode lasts {control.episode_s:g} s"
     )
-    table = Table("domain", "id", "vCPUs", "program", "parameters", "latency target", "agreed CPU")
+    for name, value in config.scheduler.options.items():
+        print(f"  {name}: {value}")
+    headings = ["domain", "id", "vcpus", "target", "agreed", "parameters", "program"]
+    rows = []
     for i, domain in enumerate(config.domains):
         program = domain.program.model_dump(exclude_defaults=True, exclude={"kind"})
-        table.add_row(
-            domain.name,
-            str(config.domid(i)),
-            str(domain.vcpus),
-            f"{domain.program.kind} " + ", ".join(f"{k} {_short(v)}" for k, v in program.items()),
-            ", ".join(f"{k} {v}" for k, v in domain.params.items()) or "default",
-            f"{domain.latency_target_ms:g} ms" if domain.latency_target_ms else "-",
-            f"{domain.agreed_pcpus:g} pCPUs" if domain.agreed_pcpus else "-",
+        rows.append(
+            [
+                domain.name,
+                str(config.domid(i)),
+                str(domain.vcpus),
+                f"{domain.latency_target_ms:.4g} ms" if domain.latency_target_ms else "-",
+                f"{domain.agreed_pcpus:g}" if domain.agreed_pcpus else "-",
+                ", ".join(phrase(k, v) for k, v in domain.params.items()) or "default",
+                f"{domain.program.kind}: " + ", ".join(_short(k, v) for k, v in program.items())
+                if program
+                else domain.program.kind,
+            ]
         )
-    console.print(table)
+    print(text_table(headings, rows, left=len(headings)))
+    console.print("target: response time of its jobs; agreed: CPU agreed on, in pCPUs")
 
 
 def _num_pcpus(config: ScenarioConfig) -> int:
     return config.machine.sockets * config.machine.cores_per_socket * config.machine.threads_per_core
 
 
-def _short(value: object) -> str:
+def _short(name: str, value: object) -> str:
     if isinstance(value, dict):
         spread = f" ({value['spread']:g})" if value.get("spread") else ""
-        return f"{value['kind']} {value['mean_ms']:.3g} ms{spread}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return f"{name} {value['kind']} {value['mean_ms']:.3g} ms{spread}"
+    if isinstance(value, tuple):
+        return f"{name} {'..'.join(f'{end:g}' for end in value)}"
+    return phrase(name, float(f"{value:.4g}")) if isinstance(value, float) else f"{name} {value}"

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from xengym.hypervisor.host import Host
 from xengym.monitor.interval import IntervalMonitor
+from xengym.render.parameters import cell
 from xengym.sim.trace_kinds import TraceKind
 
 WIDTH, HEIGHT = 960, 540
@@ -116,5 +117,5 @@ class ScheduleFrame:
             y = _TOP + 20 * k
             pen.rectangle((x, y, x + 12, y + 12), fill=PALETTE[slot % len(PALETTE)])
             params = host.scheduler.domain_params(slot)
-            label = f"{name}  " + " ".join(str(value) for value in params.values())
+            label = f"{name}  " + " ".join(cell(key, value) for key, value in params.items())
             pen.text((x + 18, y), label, fill=_INK, font=font)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xengym.hypervisor.host import Host
 from xengym.monitor.interval import IntervalMonitor
+from xengym.render.parameters import cell, columns, heading
 from xengym.render.text_table import text_table
 
 _BEFORE = "NAME", "ID", "VCPUS", "CPU(%)", "STEAL(%)"
@@ -20,13 +21,16 @@ def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
         f"xengym  {host.now_ns / 1e9:.3f} s  {host.num_pcpus} pCPUs {100 * used:.0f} % used  "
         f"scheduler {scheduler.name} {scheduler.version}  {int(whole['switches'])} switches"
     )
-    tunables = [tunable.name for tunable in scheduler.tunables()]
+    present = {
+        slot: scheduler.domain_params(slot)
+        for slot, record in enumerate(monitor.domain_records)
+        if record["is_present"]
+    }
+    names = columns(present.values())
     rows = []
-    for slot, record in enumerate(monitor.domain_records):
-        if not record["is_present"]:
-            continue
+    for slot, params in present.items():
+        record = monitor.domain_records[slot]
         delta = record["delta"]
-        params = scheduler.domain_params(slot)
         done = int(delta["jobs_done"])
         late = done - int(delta["jobs_in_time"]) + int(delta["jobs_dropped"])
         wake_ms = delta["wake_latency_ns"] / delta["wakes"] / 1e6 if delta["wakes"] else 0.0
@@ -37,7 +41,7 @@ def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
                 str(record["num_vcpus"]),
                 f"{100 * delta['cpu_ns'] / length_ns:.1f}",
                 f"{100 * delta['steal_ns'] / length_ns:.1f}",
-                *(str(params[name]) for name in tunables),
+                *(cell(name, params.get(name)) for name in names),
                 f"{wake_ms:.3f}",
                 str(done),
                 str(late),
@@ -45,4 +49,10 @@ def xentop_table(host: Host, monitor: IntervalMonitor) -> str:
                 f"{100 * record['attainment']:.1f}",
             ]
         )
-    return title + "\n" + text_table([*_BEFORE, *(name.upper() for name in tunables), *_AFTER], rows)
+    return title + "\n" + text_table([*_BEFORE, *(_capitals(name) for name in names), *_AFTER], rows)
+
+
+def _capitals(name: str) -> str:
+    """A parameter's heading as xentop's are: ``PERIOD(ms)``, ``WEIGHT``."""
+    words = heading(name).split()
+    return words[0].upper() + "".join(f"({unit})" for unit in words[1:])

@@ -20,6 +20,12 @@ cdef class Scheduler:
 
     A policy states its state as arena sections (`sections`), receives views of them (`bind`), and then answers the
     operations listed in `api.pxd`. The parameters are set from Python through `adjust_domain` and `adjust`.
+
+    A subclass takes ``(version="current", *, its boot options)``, sets ``name`` and ``version``, lists the releases it
+    knows in the class attribute ``versions`` (oldest first, the last is "current"), raises ValueError for what it does
+    not know, and returns from ``__reduce__`` how to make it anew. The methods below are called with the interpreter
+    lock, from the host's constructor, ``Domctl`` and reports; everything has a default, in which there are no
+    parameters.
     """
 
     def sections(self, num_pcpus, max_vcpus, max_domains):

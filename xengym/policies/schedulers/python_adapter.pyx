@@ -47,6 +47,7 @@ cdef class PythonScheduler(SharedQueueScheduler):
         self.policy = self.policy_class(**self.policy_options)
         self.values = {}
         self.error = None
+        self.policy.pool = self
         self.policy.attached(self)
 
     def extra_state(self):
@@ -180,6 +181,12 @@ cdef class PythonScheduler(SharedQueueScheduler):
 
     def domain_params(self, int d):
         return dict(self.values[d])
+
+    def share(self, int d):
+        return self.policy.share(dict(self.values[d]))
+
+    def params_from(self, share, num_vcpus):
+        return self.policy.params_from(share, num_vcpus)
 
     cdef void set_tunables(self, int d, const int64_t* values, int64_t now_ns) noexcept with gil:
         for i, tunable in enumerate(self.policy_class.tunables[:MAX_TUNABLES]):

@@ -1,12 +1,27 @@
-"""Scheduling policies by name."""
+"""Scheduling policies by name: Xen's, those a program registers, and those that installed packages offer.
+
+A package offers a scheduler as an entry point of the group ``xengym.schedulers`` in its ``pyproject.toml``:
+
+    [project.entry-points."xengym.schedulers"]
+    lottery = "my_package.lottery:Lottery"
+
+It is known everywhere then, the command line included, and imported when first asked for. What it names is a subclass
+of ``Scheduler`` or of ``PythonPolicy``, or a function called as ``factory(version, **options)``.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from xengym.policies.schedulers.api import Scheduler
+
+#: Group of the entry points by which installed packages offer schedulers.
+ENTRY_POINTS = "xengym.schedulers"
 
 #: Those that come with the package: name to ``module:class``, imported when first asked for.
 _BUILT_IN = {
@@ -22,13 +37,29 @@ _BUILT_IN = {
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
 
+@lru_cache(maxsize=1)
+def _offered() -> dict[str, list[EntryPoint]]:
+    """What installed packages offer, by name; looked up once."""
+    offered: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in _BUILT_IN:
+            warnings.warn(f"{_source(point)} offers a scheduler {point.name!r}, which is xengym's own", stacklevel=2)
+        else:
+            offered.setdefault(point.name, []).append(point)
+    return offered
+
+
+def _source(point: EntryPoint) -> str:
+    return f"package {point.dist.name!r}" if point.dist is not None else f"entry point {point.value!r}"
+
+
 def scheduler_names() -> list[str]:
     """Names of the schedulers there are, sorted."""
-    return sorted([*_BUILT_IN, *_REGISTERED])
+    return sorted({*_BUILT_IN, *_REGISTERED, *_offered()})
 
 
 def register_scheduler(name: str, factory: Callable[..., Scheduler]) -> None:
-    """Make a scheduler known by name.
+    """Make a scheduler known by name in this process; it goes before one that an installed package offers.
 
     Args:
         name: what configurations call it; must be new.
@@ -44,12 +75,35 @@ def register_scheduler(name: str, factory: Callable[..., Scheduler]) -> None:
 
 
 def _factory(name: str) -> Callable[..., Scheduler]:
+    factory: Callable[..., Scheduler]
     if name in _REGISTERED:
         return _REGISTERED[name]
-    if name not in _BUILT_IN:
+    if name in _BUILT_IN:
+        module, _, attribute = _BUILT_IN[name].partition(":")
+        factory = getattr(import_module(module), attribute)
+        return factory
+    points = _offered().get(name, [])
+    if not points:
         raise ValueError(f"unknown scheduler {name!r}; expected one of {', '.join(scheduler_names())}")
-    module, _, attribute = _BUILT_IN[name].partition(":")
-    factory: Callable[..., Scheduler] = getattr(import_module(module), attribute)
+    if len(points) > 1:
+        raise ValueError(f"scheduler {name!r} is offered by {' and by '.join(map(_source, points))}; expected one")
+    return _load(points[0])
+
+
+@lru_cache(maxsize=64)
+def _load(point: EntryPoint) -> Callable[..., Scheduler]:
+    from xengym.policies.schedulers.python_policy import PythonPolicy, python_scheduler
+
+    where = f"scheduler {point.name!r} of {_source(point)}"
+    try:
+        loaded = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{where} cannot be imported: {error}") from error
+    if isinstance(loaded, type) and issubclass(loaded, PythonPolicy):
+        return python_scheduler(loaded)
+    if not callable(loaded):
+        raise ValueError(f"{where}: {point.value} is no class of a scheduler and no function that makes one")
+    factory: Callable[..., Scheduler] = loaded
     return factory
 
 
