@@ -9,6 +9,7 @@ from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Carried, Poolctl
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.credit import CreditScheduler
+from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
 
 MS = 1_000_000
 
@@ -53,6 +54,12 @@ class TestPools:
         control.create_pool(CreditScheduler())
         with pytest.raises(ValueError, match="maximum of 2 cpupools"):
             control.create_pool(CreditScheduler())
+
+    @pytest.mark.parametrize("name", scheduler_names())
+    def test_nobody_waits_in_a_pool_without_pcpus(self, name):
+        host, control = make_host(2, Hog(), Hog())
+        pool = control.create_pool(make_scheduler(name))
+        assert host.schedulers[pool].queued() == []
 
     def test_one_scheduler_object_serves_one_pool(self):
         host, control = make_host(2)
@@ -248,6 +255,18 @@ class TestChangeOfScheduler:
         host.run_until(1055 * MS)
         assert sum(running_ms(host, v) for v in range(3)) == pytest.approx(2 * 1055, abs=25)
         assert host.sections["vcpu"]["segments"][2] > 80
+
+    @pytest.mark.parametrize("name", scheduler_names())
+    def test_a_move_under_way_ends_where_the_new_affinity_allows(self, name):
+        # The pass that would have moved it is still to come when the scheduler changes: pCPU 0 is not allowed any more.
+        host, control = make_host(3, Hog())
+        host.run_until(5 * MS)
+        assert current(host)[0] == 0
+        control.set_affinity(1, 0, hard=[2])
+        control.change_scheduler(make_scheduler(name))
+        assert host.sections["vcpu"]["pcpu"][0] == 2
+        host.run_until(6 * MS)
+        assert current(host)[0] != 0
 
     def test_affinities_stay(self):
         host, control = make_host(2, Hog(), Hog())

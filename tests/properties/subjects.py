@@ -1,5 +1,6 @@
 """The schedulers under the laws: how each is made, and parameters that its domains may be given."""
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.python_adapter import PythonScheduler
 from xengym.policies.schedulers.python_policy import PythonPolicy
 from xengym.policies.schedulers.registry import make_scheduler
+from xengym.policies.schedulers.sedf_rules import UNBLOCK_NAMES
 from xengym.policies.schedulers.tunables import Tunable
 
 
@@ -67,6 +69,41 @@ class Fickle(PythonPolicy):
         return chosen, 1_000_000 * (1 + self.pool.param(chosen, "mood"))
 
 
+US = 1_000
+MS = 1_000_000
+# A slice and its period, as often as not in proportion; some cannot be (a slice longer than its period).
+sedf_periods_ns = st.sampled_from([10 * US, 100 * US, MS, 10 * MS, 100 * MS]) | st.integers(1, 200 * MS)
+sedf_slices_ns = st.sampled_from([5 * US, 50 * US, MS, 3 * MS, 10 * MS]) | st.integers(1, 40 * MS)
+extratime = st.integers(0, 1)
+sedf_params = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries(
+        {"period_ns": sedf_periods_ns, "slice_ns": sedf_slices_ns},
+        optional={"extratime": extratime, "latency_ns": st.sampled_from([0, 500 * US, 5 * MS])},
+    ),
+    st.fixed_dictionaries(
+        {"weight": st.integers(1, 300)},
+        optional={"extratime": extratime, "period_ns": st.just(100 * MS), "latency_ns": st.just(2 * MS)},
+    ),
+)
+bvt_params = some(
+    mcu_adv=st.sampled_from([1, 5, 10, 20]) | st.integers(1, 65535),
+    warpback=st.integers(0, 1),
+    warpvalue=st.sampled_from([0, 10, 1_000, 2**31 - 1]),
+    warpl_ms=st.sampled_from([0, 1, 10, 2_000]),
+    warpu_ms=st.sampled_from([0, 1, 10, 1_000]),
+)
+ctx_allow_ns = st.sampled_from([10 * US, 100 * US, 5 * MS, 50 * MS])
+# Budgets above 100 us: shorter ones are legal, and each is a pass.
+rtds_params = some(
+    period_us=st.sampled_from([500, 1_000, 10_000, 100_000]) | st.integers(200, 100_000),
+    budget_us=st.sampled_from([200, 1_000, 4_000]) | st.integers(100, 50_000),
+)
+rtds_params_now = st.builds(operator.or_, rtds_params, some(extratime=extratime))
+windows = st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from([100 * US, MS, 7 * MS]))
+tables = st.lists(windows, min_size=1, max_size=6)
+frames_ns = st.integers(MS, 100 * MS)
+
 queue_options = some(slice_us=st.sampled_from([100, 5_000, 30_000]), wake_asks=st.sampled_from(["own", "all"]))
 
 SUBJECTS = {
@@ -75,6 +112,30 @@ SUBJECTS = {
     "credit-4.5": Subject(named("credit", "4.5"), credit_4_options, weight_and_cap, credit_adjust),
     "credit-4.8": Subject(named("credit", "4.8"), credit_4_options, weight_and_cap, credit_adjust),
     "credit": Subject(named("credit"), credit_4_options, weight_and_cap, credit_adjust),
+    **{
+        f"sedf-3.0.0-{unblock}": Subject(named("sedf", "3.0.0"), st.just({"unblock": unblock}), sedf_params)
+        for unblock in UNBLOCK_NAMES
+    },
+    "sedf-3.0.3": Subject(named("sedf", "3.0.3"), params=sedf_params),
+    "sedf": Subject(named("sedf"), params=sedf_params),
+    **{
+        f"bvt-{version}": Subject(
+            named("bvt", version), some(ctx_allow_ns=ctx_allow_ns), bvt_params, some(ctx_allow_ns=ctx_allow_ns)
+        )
+        for version in ("2.0", "3.0.0", "3.0.2")
+    },
+    "bvt-ideal": Subject(
+        named("bvt", "ideal"),
+        some(ctx_allow_ns=ctx_allow_ns, mcu_ns=st.sampled_from([US, 100 * US, MS])),
+        bvt_params,
+        some(ctx_allow_ns=ctx_allow_ns),
+    ),
+    "rtds-4.8": Subject(named("rtds", "4.8"), params=rtds_params),
+    "rtds": Subject(named("rtds"), params=rtds_params_now),
+    "null": Subject(named("null")),
+    "arinc653": Subject(
+        named("arinc653"), some(table=tables.map(tuple)), adjust=some(table=tables, major_frame_ns=frames_ns)
+    ),
     "external": Subject(named("external"), queue_options),
     "python": Subject(
         lambda **options: PythonScheduler(Fickle, **options), queue_options, some(mood=st.integers(0, 10))

@@ -184,7 +184,7 @@ class Histories(RuleBasedStateMachine):
                 "no room",
                 "its hard affinity names no pCPU",
                 "is not among pCPUs",
-                "domain parameter",
+                ", scheduler ",
             )
             assert any(reason in answer for reason in reasons), answer
             assert self.host.digest() == before

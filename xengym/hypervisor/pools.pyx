@@ -8,7 +8,7 @@ Beyond Xen, which wants a pool emptied first, a pool can be given another schedu
 
 Source: Xen's cpupools, as its tools show them (``xl cpupool-create``, ``-cpu-add``, ``-cpu-remove``, ``-migrate``).
 """
-from xengym.machine.mask cimport mask_clear, mask_is_empty, mask_next, mask_set, mask_test
+from xengym.machine.mask cimport mask_clear, mask_cycle, mask_is_empty, mask_next, mask_set, mask_test
 from xengym.machine.state cimport (
     MASK_WORDS, NO_POOL, Machine, Pool, Vcpu, completion_timer, is_current, pool_timer, slice_timer, tick_timer,
 )
@@ -175,8 +175,8 @@ cdef class Poolctl(Domctl):
     def change_scheduler(self, Scheduler scheduler not None, *, int pool=0):
         """Put a cpupool under another scheduler while its domains run.
 
-        Every vCPU stays on its pCPU and keeps its affinity, its work and its runstate but for an instant in which all are
-        off their pCPUs.
+        Every vCPU stays on its pCPU (unless it was about to leave it for another affinity) and keeps its affinity, its
+        work and its runstate but for an instant in which all are off their pCPUs.
 
         Args:
             scheduler: a scheduling policy object, not in use elsewhere.
@@ -214,9 +214,8 @@ cdef class Poolctl(Domctl):
         self._refresh_affinity(pool)
         for d in domains:
             first = m.domain[d].first_vcpu
-            self._enter_scheduler(
-                d, [m.vcpu[v].pcpu for v in range(first, first + m.domain[d].num_vcpus)], carried[d].params
-            )
+            vcpus = range(first, first + m.domain[d].num_vcpus)
+            self._enter_scheduler(d, [self._place_within_affinity(v) for v in vcpus], carried[d].params)
         for d in domains:
             self._wake_domain(d)
         return {int(m.domain[d].domid): carried[d] for d in domains}
@@ -268,6 +267,13 @@ cdef class Poolctl(Domctl):
                     broken.append((int(m.domain[d].domid), int(m.vcpu[v].vcpu_in_domain)))
                 scheduler.affinity_changed(v)
         return broken
+
+    def _place_within_affinity(self, int v):
+        """Its pCPU; or, if its affinity has just changed and it was still to move, the next one that is allowed."""
+        cdef Machine* m = &self.host.m
+        if mask_test(m.vcpu[v].allowed, m.vcpu[v].pcpu):
+            return m.vcpu[v].pcpu
+        return mask_cycle(m.vcpu[v].allowed, m.vcpu[v].pcpu, m.num_words)
 
     cdef _go_idle(self, int p):
         """Run a pass on a pCPU that nobody may use any more."""

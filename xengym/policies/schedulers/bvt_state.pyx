@@ -39,6 +39,9 @@ cdef class BvtState(Scheduler):
         self.pcpu = &pcpu[0]
         self.vcpu = &vcpu[0]
         self.domain = &domain[0]
+        for p in range(self.m.num_pcpus):  # also those that are not in the cpupool yet
+            self.pcpu[p].head = NO_VCPU
+            self.pcpu[p].tail = NO_VCPU
 
     def queued(self):
         """vCPU numbers waiting in the scheduler's queues, in order."""

@@ -55,8 +55,13 @@ cdef class PythonScheduler(SharedQueueScheduler):
         return pickle.dumps((self.policy.state(), self.values))
 
     def set_extra_state(self, state):
-        attributes, self.values = pickle.loads(state)
+        attributes, values = pickle.loads(state)
         self.policy.set_state(attributes)
+        # The names are the class's own objects again: pickles of equal states are equal only if what they share is, too.
+        self.values = {
+            d: {tunable.name: of_domain[tunable.name] for tunable in self.policy_class.tunables}
+            for d, of_domain in values.items()
+        }
 
     cdef void _failed(self, object error):
         if self.error is None:

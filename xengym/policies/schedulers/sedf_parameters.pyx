@@ -11,12 +11,13 @@ from xengym.policies.schedulers.tunables import Share, Tunable, check_integer
 cdef int64_t US_NS = 1_000
 cdef int64_t MS_NS = 1_000_000
 cdef int64_t WEIGHT_SAFETY_NS = 5 * MS_NS        # of the default period, left unreserved by weights
-cdef int64_t AGENT_MIN_PERIOD_NS = 10 * US_NS    # what agents may ask of any release: Xen's limits of 2006
-cdef int64_t AGENT_MAX_PERIOD_NS = 10_000 * MS_NS
+cdef int64_t MIN_LATENCY_NS = 10 * US_NS         # Xen's least period of 2006, and its least slice, in any release
 cdef int64_t AGENT_MIN_SLICE_NS = 5 * US_NS
 cdef int64_t PPM = 1_000_000
 
 MAX_WEIGHT = 65535
+AGENT_PERIOD_US = (100, 1_000_000)       # what an agent may choose: within the limits of every release
+DEFAULT_PERIOD_US = DEFAULT_PERIOD_NS // US_NS
 #: Weight in the terms of other schedulers that an extra weight of 1 is worth.
 SHARE_PER_EXTRAWEIGHT = 256
 _PARAMS = ("period_ns", "slice_ns", "latency_ns", "extratime", "weight")
@@ -28,7 +29,7 @@ cdef class SedfParameters(SedfPeriods):
     def tunables(self):
         # A slice of 0 is best effort with extra weight 1, whatever the period is, and always takes part in extra time.
         return [
-            Tunable("period_ns", AGENT_MIN_PERIOD_NS, AGENT_MAX_PERIOD_NS, DEFAULT_PERIOD_NS, log_scale=True),
+            Tunable("period_us", *AGENT_PERIOD_US, DEFAULT_PERIOD_US, log_scale=True),
             Tunable("slice_ppm", 0, PPM, 0, log_scale=False),
             Tunable("extratime", 0, 1, 1, log_scale=False),
         ]
@@ -44,8 +45,8 @@ cdef class SedfParameters(SedfPeriods):
         rules = self.rules_table
         check_integer(where, "extratime", params.get("extratime", 0), 0, 1)
         latency_ns = check_integer(where, "latency_ns", params.get("latency_ns", 0), 0, rules.max_period_ns)
-        if 0 < latency_ns < AGENT_MIN_PERIOD_NS:
-            raise ValueError(f"{where}: latency_ns must be 0 or at least {AGENT_MIN_PERIOD_NS}, found {latency_ns}")
+        if 0 < latency_ns < MIN_LATENCY_NS:
+            raise ValueError(f"{where}: latency_ns must be 0 or at least {MIN_LATENCY_NS}, found {latency_ns}")
         if check_integer(where, "weight", params.get("weight", 0), 0, MAX_WEIGHT):
             check_integer(where, "period_ns", params.get("period_ns", 0), 0, rules.max_period_ns)
             if params.get("slice_ns", 0) != 0:
@@ -194,7 +195,7 @@ cdef class SedfParameters(SedfPeriods):
             request.extratime = 1
         else:
             request.form = FORM_TIME
-            request.period_ns = min(max(values[0], AGENT_MIN_PERIOD_NS), AGENT_MAX_PERIOD_NS)
+            request.period_ns = max(values[0], 1) * US_NS
             request.slice_ns = request.period_ns * min(values[1], PPM) // PPM
             request.slice_ns = max(request.slice_ns, AGENT_MIN_SLICE_NS)
             request.extratime = values[2] != 0
@@ -208,7 +209,7 @@ cdef class SedfParameters(SedfPeriods):
             for i in range(3):
                 values[i] = dom.tunables[i]
             return
-        values[0] = svc.period_orig_ns if svc.slice_ns else DEFAULT_PERIOD_NS
+        values[0] = max(svc.period_orig_ns if svc.slice_ns else DEFAULT_PERIOD_NS, US_NS) // US_NS
         values[1] = max(in_proportion(PPM, svc.slice_orig_ns, svc.period_orig_ns), 1) if svc.slice_ns else 0
         values[2] = svc.is_extra_aware
 
