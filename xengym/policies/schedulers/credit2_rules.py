@@ -68,8 +68,8 @@ _CURRENT = Credit2Rules(release="4.22")
 _V4_8 = replace(
     _CURRENT,
     release="4.8",
-    credit_min=-(1 << 62),  # no floor
-    idle_credit=-(1 << 30),
+    credit_min=-(1 << 61),  # no floor
+    idle_credit=-(1 << 62),  # below any credit (-(1 << 30) in Xen, whose credits have 32 bits)
     tickle_rule=TickleRule.LEAST_CREDIT,
     reset_when=ResetWhen.NONE_SKIPPED,
     reset_repeats=True,
