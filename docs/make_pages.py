@@ -1,69 +1,134 @@
-"""Write the pages that say what the code says: one for each registered environment, from its docstring and tables.
+"""Write the pages that say what the code says: each registered environment, and the schedulers side by side.
 
 `python docs/make_pages.py` writes them; `--check` exits with 1 if one is out of date.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from xengym.envs.dispatch.env import DispatchEnv
+from xengym.envs.dispatch.observations import DECISION_FEATURES, VCPU_FEATURES
 from xengym.envs.host.env import HostEnv
 from xengym.envs.host.observations import DOMAIN_FEATURES, HOST_FEATURES
 from xengym.envs.host.rewards import REWARD_TERMS
+from xengym.policies.schedulers.registry import make_scheduler, scheduler_versions
+from xengym.testing.terms import COMPARED, TERMS, terms_table
 
 DOCS = Path(__file__).parent
+MADE = "<!-- written by docs/make_pages.py from the code -->"
+
+#: Schedulers in the order in which Xen got them.
+SCHEDULERS = ("bvt", "sedf", "credit", "credit2", "arinc653", "rtds", "null", "external")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)]
+
+
+def features(names: Iterable[tuple[str, str]], start: int = 0) -> list[str]:
+    """The table of a part of an observation."""
+    rows = [(number, f"`{name}`", 0, 1, meaning) for number, (name, meaning) in enumerate(names, start=start)]
+    return table(("index", "name", "min", "max", "meaning"), rows)
+
+
+def tunables(name: str) -> list[str]:
+    """The table of what an agent may set under a scheduler; empty if nothing."""
+    rows = []
+    for tunable in make_scheduler(name).tunables():
+        high = "100 for each vCPU" if tunable.high is None else tunable.high
+        scale = "limit, 0 is none" if tunable.zero_means_none else "log" if tunable.log_scale else "linear"
+        rows.append((f"`{tunable.name}`", tunable.low, tunable.default, high, scale))
+    return table(("parameter", "least (-1)", "default (0)", "greatest (1)", "scale"), rows) if rows else []
+
+
+def reward_terms() -> list[str]:
+    """The table of the reward's terms."""
+    return ["## Reward terms", *table(("term", "meaning"), [(f"`{name}`", meaning) for name, meaning in REWARD_TERMS])]
+
+
+def docstring(cls: type) -> str:
+    """A class's docstring without its indentation."""
+    return inspect.cleandoc(cls.__doc__ or "")
 
 
 def host_page() -> str:
     """The page of `xengym/Host-v0`."""
-    rows = [
-        f"| {number} | `{name}` | 0 | 1 | {meaning} |"
-        for number, (name, meaning) in enumerate(
-            [
-                *DOMAIN_FEATURES,
-                ("weight", "the parameter, as its action scaled to 0..1"),
-                ("cap", "the parameter, as its action scaled to 0..1; 0.5: none"),
-            ]
-        )
-    ]
-    host_rows = [
-        f"| {number} | `{name}` | 0 | 1 | {meaning} |" for number, (name, meaning) in enumerate(HOST_FEATURES, start=88)
-    ]
-    terms = [f"| `{name}` | {meaning} |" for name, meaning in REWARD_TERMS]
+    of_credit = [(tunable.name, "the parameter, as its action scaled to 0..1; 0.5: default")
+                 for tunable in make_scheduler("credit").tunables()]  # fmt: skip
+    of_domain = [*DOMAIN_FEATURES, *of_credit]
+    parameters = [line for name in SCHEDULERS if tunables(name) for line in (f"### {name}", "", *tunables(name), "")]
     return "\n".join(
         [
-            "<!-- written by docs/make_pages.py from the code -->",
-            "# xengym/Host-v0",
-            "",
-            "![a frame of rgb_array rendering](images/host-v0.png)",
-            "",
-            inspect.cleandoc(HostEnv.__doc__ or ""),
-            "",
+            MADE, "# xengym/Host-v0", "", "![a frame of rgb_array rendering](images/host-v0.png)", "",
+            docstring(HostEnv), "", "## Parameters by scheduler",
+            "What an agent sets on each domain, in the order of its entries. Units are in the names; `_ppm` is parts
+            per", "million of the period. [schedulers.md](schedulers.md) says what each scheduler does with them.", "",
+            *parameters,
             "## Observation table",
-            "Features of domain slot 0; those of slot d begin at index 11 d.",
-            "",
-            "| index | name | min | max | meaning |",
-            "|--:|---|--:|--:|---|",
-            *rows,
-            "",
-            "Features of the host, with the default of 8 domain slots:",
-            "",
-            "| index | name | min | max | meaning |",
-            "|--:|---|--:|--:|---|",
-            *host_rows,
-            "",
-            "## Reward terms",
-            "| term | meaning |",
-            "|---|---|",
-            *terms,
-            "",
+            f"Features of domain slot 0 under Credit; those of slot d begin at index {len(of_domain)} d. Under another",
+            f"scheduler its parameters stand in the place of Credit's two, from index {len(DOMAIN_FEATURES)} on.", "",
+            *features(of_domain), "",
+            "Features of the host, under Credit with the default of 8 domain slots:", "",
+            *features(HOST_FEATURES, start=8 * len(of_domain)), "",
+            *reward_terms(), "",
         ]
-    )
+    )  # fmt: skip
 
 
-PAGES = {"host-v0.md": host_page}
+def dispatch_page() -> str:
+    """The page of `xengym/Dispatch-v0`."""
+    return "\n".join(
+        [
+            MADE, "# xengym/Dispatch-v0", "", docstring(DispatchEnv), "",
+            "## Observation table",
+            f"Features of vCPU slot 0; those of slot v begin at index {len(VCPU_FEATURES)} v.", "",
+            *features(VCPU_FEATURES), "",
+            "Features of the decision, with the default of 32 vCPU slots:", "",
+            *features(DECISION_FEATURES, start=32 * len(VCPU_FEATURES)), "",
+            *reward_terms(), "",
+            "## Xen's schedulers on this side of the interface",
+            "Credit of Xen 3.2 and RTDS's deadlines, written as agents in some twenty lines each, give the same
+            schedule,", "switch for switch, as the compiled ones: `tests/envs/dispatch/test_env.py`,
+            `TestSchedulersOnTheAgentsSide`.", "What a decision costs is in [performance.md](performance.md).", "",
+        ]
+    )  # fmt: skip
+
+
+def schedulers_page() -> str:
+    """The schedulers side by side: the survey's terms by experiment, then each with its versions and parameters."""
+    found = terms_table()
+    experiments = [f"- **{term}**: {inspect.cleandoc(run.__doc__ or '')}" for term, run in TERMS.items()]
+    rows = [
+        (name, *(f"{found[name][term].value}<br>*{found[name][term].evidence}*" for term in TERMS)) for name in COMPARED
+    ]
+    lines = [
+        MADE, "# The schedulers", "",
+        "## Side by side",
+        "Every cell is the outcome of an experiment that runs when this page is made, with the figure that it rests
+        on;", "nothing here is written by hand. The experiments are in `xengym/testing/terms.py`:", "", *experiments,
+        "", *table(("scheduler", *TERMS), rows), "",
+        "Each is its newest release, of BVT the last without the double charging of 3.0.2.", "",
+    ]  # fmt: skip
+    for name in SCHEDULERS:
+        scheduler = make_scheduler(name)
+        essay = inspect.cleandoc(importlib.import_module(type(scheduler).__module__).__doc__ or "")
+        versions = ", ".join(f"`{version}`" for version in scheduler_versions(name))
+        lines += [f"## {name}", "", essay.split("\n\n")[0], "", f"Versions: {versions}.", ""]
+        if tunables(name):
+            lines += ["Domain parameters for an agent:", "", *tunables(name), ""]
+        lines += ["```text", docstring(type(scheduler)), "```", ""]
+    return "\n".join(lines)
+
+
+PAGES = {"host-v0.md": host_page, "dispatch-v0.md": dispatch_page, "schedulers.md": schedulers_page}
 
 
 def main() -> int:

@@ -238,8 +238,10 @@ def assert_laws(host, gone_running_ns=0):
 test_laws.run_state_machine_as_test(
     lambda: test_laws.histories(assert_laws, *OWN),
     # Fewer histories hardly ever have two domains that run; and the first that fails is enough.
-    settings=settings(max_examples=150, stateful_step_count=30, phases=[Phase.generate], derandomize=True, deadline=None,
-                      database=None),
+    settings=settings(
+        max_examples=150, stateful_step_count=30, phases=[Phase.generate], derandomize=True, deadline=None,
+        database=None
+    ),
 )
 """
 

@@ -38,7 +38,8 @@ def some(**optional):
     return st.fixed_dictionaries({}, optional=optional)
 
 
-weight_and_cap = some(weight=st.integers(1, 65535) | st.sampled_from([256, 512]), cap=st.integers(0, 100))
+weights = st.integers(1, 65535) | st.sampled_from([256, 512])
+weight_and_cap = some(weight=weights, cap=st.integers(0, 100))
 credit_3_options = some(tickle_one_idle=st.booleans(), idle_ticks=st.booleans())
 tslice_ms = st.sampled_from([1, 2, 5, 30, 100])
 ratelimit_us = st.sampled_from([0, 100, 1000])
@@ -129,6 +130,26 @@ SUBJECTS = {
         some(ctx_allow_ns=ctx_allow_ns, mcu_ns=st.sampled_from([US, 100 * US, MS])),
         bvt_params,
         some(ctx_allow_ns=ctx_allow_ns),
+    ),
+    **{
+        f"credit2-{version}": Subject(
+            named("credit2", version),
+            some(ratelimit_us=ratelimit_us),
+            some(weight=weights),
+            some(ratelimit_us=ratelimit_us),
+        )
+        for version in ("4.8", "4.8fix")
+    },
+    "credit2": Subject(
+        named("credit2"),
+        some(
+            ratelimit_us=ratelimit_us,
+            runqueue=st.sampled_from(["cpu", "core", "socket", "node", "all"]),
+            cap_period_ms=st.sampled_from([1, 10]),
+            smt_power_savings=st.booleans(),
+        ),
+        weight_and_cap,
+        some(ratelimit_us=ratelimit_us),
     ),
     "rtds-4.8": Subject(named("rtds", "4.8"), params=rtds_params),
     "rtds": Subject(named("rtds"), params=rtds_params_now),
