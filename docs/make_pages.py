@@ -69,8 +69,8 @@ def host_page() -> str:
         [
             MADE, "# xengym/Host-v0", "", "![a frame of rgb_array rendering](images/host-v0.png)", "",
             docstring(HostEnv), "", "## Parameters by scheduler",
-            "What an agent sets on each domain, in the order of its entries. Units are in the names; `_ppm` is parts
-            per", "million of the period. [schedulers.md](schedulers.md) says what each scheduler does with them.", "",
+            "What an agent sets on each domain, in the order of its entries. Units are in the names; `_ppm` is",
+            "parts per million of the period. [schedulers.md](schedulers.md) says what each scheduler does.", "",
             *parameters,
             "## Observation table",
             f"Features of domain slot 0 under Credit; those of slot d begin at index {len(of_domain)} d. Under another",
@@ -95,9 +95,9 @@ def dispatch_page() -> str:
             *features(DECISION_FEATURES, start=32 * len(VCPU_FEATURES)), "",
             *reward_terms(), "",
             "## Xen's schedulers on this side of the interface",
-            "Credit of Xen 3.2 and RTDS's deadlines, written as agents in some twenty lines each, give the same
-            schedule,", "switch for switch, as the compiled ones: `tests/envs/dispatch/test_env.py`,
-            `TestSchedulersOnTheAgentsSide`.", "What a decision costs is in [performance.md](performance.md).", "",
+            "Credit of Xen 3.2 and RTDS's deadlines, written as agents in some twenty lines each, give the same",
+            "schedule, switch for switch, as the compiled ones: `tests/envs/dispatch/test_env.py`, at its end.",
+            "What a decision costs is in [performance.md](performance.md).", "",
         ]
     )  # fmt: skip
 
