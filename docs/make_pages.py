@@ -112,8 +112,9 @@ def schedulers_page() -> str:
     lines = [
         MADE, "# The schedulers", "",
         "## Side by side",
-        "Every cell is the outcome of an experiment that runs when this page is made, with the figure that it rests
-        on;", "nothing here is written by hand. The experiments are in `xengym/testing/terms.py`:", "", *experiments,
+        "Every cell is the outcome of an experiment that runs when this page is made, with the figure that it",
+        "rests on; nothing here is written by hand. The experiments are in `xengym/testing/terms.py`:", "",
+        *experiments,
         "", *table(("scheduler", *TERMS), rows), "",
         "Each is its newest release, of BVT the last without the double charging of 3.0.2.", "",
     ]  # fmt: skip
