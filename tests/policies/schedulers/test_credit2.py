@@ -1,7 +1,7 @@
-"""Credit2 worked by hand: epochs, slices, rate limit, caps, run queues by topology (4.8 against its twin:
-test_models)."""
+"""Credit2 on one pCPU, worked by hand: who runs when and for how long, what it burns, and when an epoch ends.
 
-import pickle
+Credits are nanoseconds of the heaviest vCPU's time; everybody starts with 10 ms. Times are in ms unless they say us.
+"""
 
 import pytest
 
@@ -13,187 +13,347 @@ from xengym.machine.topology import Topology
 from xengym.policies.schedulers.credit2 import Credit2Scheduler
 from xengym.sim.trace_kinds import TraceKind
 
+US = 1_000
 MS = 1_000_000
-SECOND = 1_000 * MS
-IDLE = None
+NEVER_NS = 1_000_000 * MS
+MAX_VCPUS = 8
+ALL = ("4.8", "4.8fix", "current")
+SLEEPER = WorkList(((US, NEVER_NS),))
 
 
-def make_host(topology, *programs, version="current", params=(), pcpus=None, **options):
-    topology = Topology.flat(topology) if isinstance(topology, int) else topology
-    host = Host(topology, Credit2Scheduler(version, **options), [HogKind(), ListKind(), PeriodicKind()])
-    control = Domctl(host)
-    for i, program in enumerate(programs):
-        given = params[i] if i < len(params) else {}
-        placed = {} if pcpus is None else {"pcpus": [pcpus[i]]}
-        control.create_domain(i + 1, program, params=given, **placed)
-    host.start_trace()
-    return host, control
+class Machine:
+    """A traced host of one pCPU; vCPU n is domain n + 1, given as ``program`` or ``(program, weight)``."""
+
+    def __init__(self, version, *domains, **options):
+        self.host = Host(
+            Topology.flat(1),
+            Credit2Scheduler(version, **options),
+            [HogKind(), PeriodicKind(), ListKind()],
+            max_domains=MAX_VCPUS,
+            max_vcpus=MAX_VCPUS,
+        )
+        self.control = Domctl(self.host)
+        self.host.start_trace()
+        self.count = 0
+        for domain in domains:
+            program, weight = domain if isinstance(domain, tuple) else (domain, 256)
+            self.add(program, weight)
+
+    def add(self, program, weight=256, start_ms=0.0):
+        self.count += 1
+        self.control.create_domain(self.count, program, params={"weight": weight}, start_ns=int(start_ms * MS))
+
+    def run(self, until_ms):
+        self.host.run_until(int(until_ms * MS))
+        return self
+
+    def state(self, field, v=0):
+        return int(self.host.sections["credit2_vcpu"][field][v])
+
+    def credit_ms(self, v=0):
+        return self.state("credit", v) / MS
+
+    def set_credits(self, *credits_ms):
+        for v, credit_ms in enumerate(credits_ms):
+            self.host.sections["credit2_vcpu"]["credit"][v] = int(credit_ms * MS)
+
+    def records(self, *kinds):
+        wanted = {TraceKind[kind] for kind in kinds}
+        return [record for record in self.host.trace_records().tolist() if record[4] in wanted]
+
+    def passes(self):
+        """``(at, vcpu, slice)`` of every pass; vCPU None is idle, and so is its slice."""
+        return [
+            (at_ns / MS, vcpu, slice_ns / MS) if vcpu < MAX_VCPUS else (at_ns / MS, None, None)
+            for at_ns, slice_ns, vcpu, *_ in self.records("SWITCH", "CONTINUE")
+        ]
+
+    def resets(self):
+        return [at_ns / MS for at_ns, *_ in self.records("RESET")]
+
+    def shares(self):
+        return [self.host.runstate_ns(v)["running"] / self.host.now_ns for v in range(self.count)]
 
 
-def dispatches(host):
-    idle = len(host.sections["guest_kind"])
-    records = host.trace_records()
-    records = records[records["kind"] == TraceKind.SWITCH]
-    return [(t / MS, v if v < idle else IDLE) for t, v in records[["at_ns", "vcpu"]].tolist()]
+class TestSlices:
+    def test_two_equals_alternate_by_the_millisecond(self):
+        # At 2 ms the second has 9 ms left, as much as the first, and stays for the shortest slice. From then on who
+        # comes off is behind by half a millisecond only and bounds its successor: the rate limit is the slice.
+        machine = Machine("current", Hog(), Hog()).run(6)
+        assert machine.passes() == [
+            (0, 0, 1),
+            (1, 1, 1),
+            (2, 1, 0.5),
+            (2.5, 0, 1),
+            (3.5, 1, 1),
+            (4.5, 0, 1),
+            (5.5, 1, 1),
+        ]
 
+    def test_they_are_given_new_credit_when_the_better_one_has_none(self):
+        # At 20.5 ms vCPU 0 has run 10 ms and vCPU 1, which is ahead by one shortest slice, 10.5; then 10 each again.
+        assert Machine("current", Hog(), Hog()).run(100).resets() == [20.5, 40.5, 60.5, 80.5]
 
-def shares(host, count):
-    return [host.runstate_ns(v)["running"] / host.now_ns for v in range(count)]
+    @pytest.mark.parametrize("version", ["4.8", "4.8fix"])
+    def test_in_4_8_who_comes_off_does_not_bound_its_successor(self, version):
+        machine = Machine(version, Hog(), Hog()).run(41)
+        assert machine.passes() == [
+            (0, 0, 1),
+            (1, 1, 10),
+            (11, 0, 9),
+            (20, 0, 0.5),  # a new epoch, in which both have 10 ms
+            (20.5, 1, 10),
+            (30.5, 0, 9.5),
+            (40, 0, 0.5),
+            (40.5, 1, 10),
+        ]
+        assert machine.resets() == [20, 40]
 
+    @pytest.mark.parametrize("version", ALL)
+    def test_a_single_one_runs_for_the_longest_slice_and_begins_an_epoch_at_each_end(self, version):
+        machine = Machine(version, Hog()).run(35)
+        assert machine.passes() == [(at, 0, 10) for at in (0, 10, 20, 30)]
+        assert machine.resets() == [10, 20, 30]
 
-class TestEpochs:
-    def test_two_equal_hogs_take_turns_of_the_rate_limit(self):
-        host, _ = make_host(1, Hog(), Hog())
-        host.run_until(8 * MS)
-        # Each turn the other one's credit is a millisecond away, and no slice is shorter than the rate limit.
-        assert dispatches(host)[:5] == [(0, 0), (1, 1), (2.5, 0), (3.5, 1), (4.5, 0)]
-        host.run_until(4 * SECOND)
-        assert shares(host, 2) == pytest.approx([0.5, 0.5], abs=0.001)
-
-    def test_under_4_8_they_run_until_they_are_out_of_credit(self):
-        host, _ = make_host(1, Hog(), Hog(), version="4.8")
-        host.run_until(45 * MS)
-        assert dispatches(host) == [(0, 0), (1, 1), (11, 0), (20.5, 1), (30.5, 0), (40.5, 1)]
-
+    @pytest.mark.parametrize("version", ALL)
     @pytest.mark.parametrize(
-        ("weights", "expected"),
-        [((256, 512), (1 / 3, 2 / 3)), ((256, 768), (0.25, 0.75)), ((512, 256, 256), (0.5, 0.25, 0.25))],
+        ("weights", "epoch_ms"),
+        # The heaviest runs 10 ms in an epoch, the others less by weight.
+        [((256, 512), 15), ((256, 768), 40 / 3), ((512, 256, 256), 20), ((256, 256, 256), 30)],
     )
-    def test_shares_follow_the_weights(self, weights, expected):
-        host, _ = make_host(1, *[Hog()] * len(weights), params=[{"weight": weight} for weight in weights])
-        host.run_until(6 * SECOND)
-        assert shares(host, len(weights)) == pytest.approx(expected, abs=0.005)
+    def test_shares_are_as_the_weights_and_an_epoch_lasts_as_long_as_all_need(self, version, weights, epoch_ms):
+        machine = Machine(version, *[(Hog(), weight) for weight in weights]).run(30_000)
+        assert machine.shares() == pytest.approx([weight / sum(weights) for weight in weights], abs=0.001)
+        resets = machine.resets()
+        assert (resets[-1] - resets[0]) / (len(resets) - 1) == pytest.approx(epoch_ms, rel=0.001)
 
-    def test_a_lone_hog_has_slices_of_10_ms_and_a_reset_at_the_end_of_each(self):
-        host, _ = make_host(1, Hog())
-        host.run_until(55 * MS)
-        records = host.trace_records()
-        assert (records["at_ns"][records["kind"] == TraceKind.RESET] / MS).tolist() == [10, 20, 30, 40, 50]
-        assert dispatches(host) == [(0, 0)]
+    @pytest.mark.parametrize("version", ALL)
+    def test_a_slice_is_credit_turned_into_the_vcpus_own_time(self, version):
+        # A quarter of the heaviest one's weight: 10 ms of credit are 2.5 ms.
+        assert Machine(version, (SLEEPER, 1024), (Hog(), 256)).run(1).passes()[-1] == (0.001, 1, 2.5)
 
-    @pytest.mark.parametrize(("version", "is_fair"), [("4.8", False), ("4.8fix", True), ("current", True)])
-    def test_three_hogs_on_two_pcpus(self, version, is_fair):
-        # 4.8 forgets at a reset what running vCPUs have not been charged for yet.
-        host, _ = make_host(2, Hog(), Hog(), Hog(), version=version, pcpus=[0, 1, 0])
-        host.run_until(20 * SECOND)
-        got = sorted(shares(host, 3))
-        assert sum(got) == pytest.approx(2, abs=1e-6)
-        if is_fair:
-            assert got == pytest.approx([2 / 3] * 3, abs=0.02)
-        else:
-            assert got == pytest.approx([0.52, 0.73, 0.75], abs=0.02)
+    @pytest.mark.parametrize(("ratelimit_us", "slice_ms"), [(0, 0.5), (100, 0.5), (700, 0.7), (3000, 3)])
+    def test_no_slice_is_shorter_than_half_a_millisecond_or_the_rate_limit(self, ratelimit_us, slice_ms):
+        assert Machine("current", Hog(), Hog(), ratelimit_us=ratelimit_us).run(0.1).passes() == [(0, 0, slice_ms)]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_who_goes_on_has_the_rest_of_its_rate_limit(self, version):
+        machine = Machine(version, Hog(), Hog(), ratelimit_us=3000).run(1)
+        machine.control.pause_domain(1)
+        machine.control.unpause_domain(1)
+        assert machine.run(2).passes() == [(0, 0, 3), (1, 0, 2)]
 
 
-class TestRateLimit:
-    @pytest.mark.parametrize(("ratelimit_us", "waits_ms"), [(0, 0), (1000, 10.6)])
-    def test_who_wakes_soon_after_a_switch_has_to_wait(self, ratelimit_us, waits_ms):
-        # The second runs at 1 ms (or at once), blocks, and wakes 0.4 ms after the hog was switched in again. Within the
-        # limit the hog cannot be preempted and nobody asks for a pass: it runs to the end of its slice of 10 ms and
-        # more.
-        program = WorkList(((100_000, 400_000), (100_000, SECOND)), loop=False)
-        host, _ = make_host(1, Hog(), program, ratelimit_us=ratelimit_us)
-        host.run_until(100 * MS)
-        waited_ms = host.sections["vcpu"]["wake_latency_max_ns"][1] / MS
-        assert waited_ms == pytest.approx(waits_ms, abs=1e-6) if ratelimit_us == 0 else 0.6 <= waited_ms <= waits_ms
+class TestCredit:
+    @pytest.mark.parametrize("version", ALL)
+    def test_the_remainder_of_a_division_is_kept(self, version):
+        # At 1000/300 credits per ns, 100 ns cost 333 and a third; it is charged at every pass.
+        machine = Machine(version, (WorkList(((100, -1),) * 6 + ((NEVER_NS, 0),)), 300), (Hog(), 1000))
+        machine.control.pause_domain(2)
+        charged = []
+        for passes in range(1, 7):
+            machine.host.run_until(100 * passes + 1)
+            charged.append(10_000_000 - machine.state("credit"))
+        assert charged == [333, 666, 1000, 1333, 1666, 2000]
 
-    @pytest.mark.parametrize("value", [50, 500_001, -1, 1.5])
-    def test_impossible_limits_are_named(self, value):
-        with pytest.raises(ValueError, match="ratelimit_us"):
-            Credit2Scheduler(ratelimit_us=value)
+    @pytest.mark.parametrize("version", ALL)
+    def test_sleepers_are_given_credit_too_but_keep_at_most_half_a_millisecond(self, version):
+        machine = Machine(version, Hog(), WorkList(((200 * US, NEVER_NS),)), WorkList(((2 * MS, NEVER_NS),))).run(9)
+        # In 4.8 vCPU 2 still has half a millisecond to run, after vCPU 0, which nobody bounds at 2.7 ms.
+        assert [machine.credit_ms(v) for v in (1, 2)] == [9.8, 8 if version == "current" else 8.5]
+        machine.run(13)
+        assert machine.resets() == [12.2]
+        assert [machine.credit_ms(v) for v in (1, 2)] == [10.5, 10.5]
+        assert machine.credit_ms(0) == 10
 
+    def test_the_floor_and_the_double_reset(self):
+        # A 64th of the weight: a millisecond after each switch costs 64 ms, half a one later 32. Only 20 ever count.
+        machine = Machine("current", (Hog(), 1), (SLEEPER, 64)).run(2.6)
+        assert machine.resets() == [1.001, 2.001, 2.501]
+        assert [record[1] / MS for record in machine.records("RESET")] == [20, 20, 20]
+        assert machine.credit_ms() == 10
+        # Shallower debts are made up for once.
+        machine = Machine("current", (Hog(), 1), (SLEEPER, 16)).run(1.2)
+        assert machine.credit_ms() == 10 - 16 * 1 + 10
 
-class TestCaps:
-    def test_half_a_pcpu_is_5_ms_of_every_10(self):
-        host, _ = make_host(1, Hog(), params=[{"cap": 50}])
-        host.run_until(60 * MS)
-        stretches = dispatches(host)
-        assert [v for _, v in stretches[:6]] == [0, IDLE, 0, IDLE, 0, IDLE]
-        assert [round(t, 3) for t, _ in stretches[1:6]] == [5, 10, 15, 20, 25]
-        host.run_until(10 * SECOND)
-        assert shares(host, 1) == pytest.approx([0.5], abs=0.001)
+    def test_in_4_8_there_is_no_floor_and_a_reset_is_as_large_as_it_must_be(self):
+        # 10 - 64 ms after the first millisecond: six times 10 ms bring it to 6. The sleeper has as much as anyone may.
+        machine = Machine("4.8", (Hog(), 1), (SLEEPER, 64)).run(1.2)
+        assert machine.records("RESET")[0][1] == 60 * MS
+        assert [machine.credit_ms(v) for v in (0, 1)] == [6, 10.5]
 
-    def test_a_cap_is_the_domain_s(self):
-        host = Host(Topology.flat(2), Credit2Scheduler(), [HogKind()])
-        Domctl(host).create_domain(1, Hog(), num_vcpus=2, params={"cap": 100})
-        host.run_until(10 * SECOND)
-        assert sum(shares(host, 2)) == pytest.approx(1, abs=0.01)
-        assert shares(host, 2) == pytest.approx([0.5, 0.5], abs=0.02)
+    @pytest.mark.parametrize("version", ALL)
+    def test_a_change_of_weight_counts_at_once_also_for_time_not_charged_yet(self, version):
+        # After 4 ms of a slice of 10 a sleeper comes to weigh four times as much: all 10 ms are charged fourfold.
+        machine = Machine(version, Hog()).run(4)
+        machine.add(SLEEPER, start_ms=100)
+        machine.control.adjust_domain(2, weight=1024)
+        assert machine.host.sections["credit2_runqueue"]["max_weight"][0] == 1024
+        machine.run(10.1)
+        # 10 - 40 is at the floor, which doubles the reset; in 4.8 it takes four times 10 ms to be above zero.
+        assert machine.records("RESET")[0][1] == (20 if version == "current" else 40) * MS
+        assert machine.credit_ms() == 10
+        machine.control.adjust_domain(2, weight=1)
+        assert machine.host.sections["credit2_runqueue"]["max_weight"][0] == 256
 
-    def test_what_is_capped_leaves_the_rest_to_others_and_gets_it_back_without(self):
-        host, control = make_host(1, Hog(), Hog(), params=[{"cap": 20}])
-        host.run_until(10 * SECOND)
-        assert shares(host, 2) == pytest.approx([0.2, 0.8], abs=0.01)
-        control.adjust_domain(1, cap=0)
-        before = host.runstate_ns(0)["running"]
-        host.run_until(20 * SECOND)
-        assert (host.runstate_ns(0)["running"] - before) / (10 * SECOND) == pytest.approx(0.5, abs=0.01)
-
-    def test_4_8_has_none(self):
-        _, control = make_host(1, Hog(), version="4.8")
-        with pytest.raises(ValueError, match="cap"):
-            control.adjust_domain(1, cap=50)
-
-
-class TestRunQueues:
-    @pytest.mark.parametrize(
-        ("topology", "arrangement", "groups"),
-        [
-            (Topology.flat(4), "socket", [{0, 1, 2, 3}]),
-            (Topology.flat(4), "cpu", [{0}, {1}, {2}, {3}]),
-            (Topology(sockets=2, cores_per_socket=2), "socket", [{0, 1}, {2, 3}]),
-            (Topology(sockets=2, cores_per_socket=2), "all", [{0, 1, 2, 3}]),
-            (Topology(cores_per_socket=2, threads_per_core=2), "core", [{0, 1}, {2, 3}]),
-        ],
-    )
-    def test_pcpus_share_one_by_topology(self, topology, arrangement, groups):
-        host, _ = make_host(topology, runqueue=arrangement)
-        numbers = host.sections["credit2_pcpu"]["runqueue"].tolist()
-        assert [
-            {p for p, number in enumerate(numbers) if number == wanted} for wanted in sorted(set(numbers))
-        ] == groups
-
-    def test_two_sockets_are_balanced(self):
-        host, _ = make_host(Topology(sockets=2, cores_per_socket=2), *[Hog()] * 4, pcpus=[0, 0, 1, 1])
-        host.run_until(10 * SECOND)
-        assert sum(shares(host, 4)) > 3.6
-
-    def test_hard_affinity_is_kept(self):
-        host, control = make_host(2, Hog(), Hog(), Hog())
-        control.set_affinity(1, 0, hard=[1])
-        host.run_until(2 * SECOND)
-        records = host.trace_records()
-        moved = records[(records["kind"] == TraceKind.SWITCH) & (records["vcpu"] == 0) & (records["at_ns"] > MS)]
-        assert set(moved["pcpu"].tolist()) <= {1}
+    @pytest.mark.parametrize("version", ALL)
+    def test_the_greatest_weight_is_that_of_all_who_are_there(self, version):
+        machine = Machine(version, (Hog(), 256), (SLEEPER, 700), (SLEEPER, 300)).run(2)
+        heaviest = machine.host.sections["credit2_runqueue"]["max_weight"]
+        assert heaviest[0] == 700
+        machine.control.destroy_domain(2)
+        assert heaviest[0] == 300
+        machine.control.destroy_domain(3)
+        machine.control.destroy_domain(1)
+        assert heaviest[0] == 1
 
 
-def test_a_snapshot_in_mid_run_continues_identically():
-    host, _ = make_host(2, Hog(), Periodic(MS, 7 * MS), WorkList(((3 * MS, 2 * MS),)), Hog(), params=[{"cap": 60}])
-    host.run_until(333 * MS)
-    other = pickle.loads(pickle.dumps(host))
-    for each in (host, other):
-        each.run_until(SECOND)
-    assert host.digest() == other.digest()
+class TestWakeUp:
+    def waker(self, version, wakes_ms, **options):
+        """vCPU 0 runs from 0 on and has 4 ms of credit; vCPU 1 wakes with 10."""
+        machine = Machine(version, Hog(), **options)
+        machine.add(Hog(), start_ms=wakes_ms)
+        machine.set_credits(4, 10)
+        return machine
+
+    def test_within_the_rate_limit_nobody_is_asked(self):
+        machine = self.waker("current", 0.2).run(4.5)
+        assert machine.passes()[:2] == [(0, 0, 4), (4, 1, 10)]
+
+    def test_from_50_us_before_its_end_on_the_pcpu_is_asked_but_keeps_its_vcpu_for_the_shortest_slice(self):
+        machine = self.waker("current", 0.96).run(2)
+        assert machine.passes() == [(0, 0, 4), (0.96, 0, 0.5), (1.46, 1, pytest.approx(7.46))]
+
+    @pytest.mark.parametrize(("wakes_ms", "is_asked"), [(0.95, False), (0.950001, True), (3, True)])
+    def test_the_tolerance_ends_50_us_before(self, wakes_ms, is_asked):
+        machine = self.waker("current", wakes_ms).run(wakes_ms + 0.001)
+        assert (len(machine.passes()) == 2) == is_asked
+
+    @pytest.mark.parametrize("version", ["4.8", "4.8fix"])
+    def test_in_4_8_it_is_always_asked_and_gives_the_rest_of_the_rate_limit(self, version):
+        machine = self.waker(version, 0.2).run(1.1)
+        assert machine.passes() == [(0, 0, 4), (0.2, 0, 0.8), (1, 1, 10)]
+        # The rest is shorter than any slice.
+        assert self.waker(version, 0.7).run(1.3).passes() == [(0, 0, 4), (0.7, 0, 0.5), (1.2, 1, 10)]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_without_a_rate_limit_it_preempts_at_once(self, version):
+        machine = self.waker(version, 0.2, ratelimit_us=0).run(0.3)
+        assert [entry[:2] for entry in machine.passes()] == [(0, 0), (0.2, 1)]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_who_wakes_with_less_credit_waits(self, version):
+        machine = Machine(version, Hog())
+        machine.add(Hog(), start_ms=3)
+        machine.set_credits(10, 6.9)
+        # 7 ms against 6.9 at 3 ms: the slice given at 0 goes on.
+        assert machine.run(9.9).passes() == [(0, 0, 10)]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_io_without_boost_wins_because_it_has_more_credit(self, version):
+        machine = Machine(version, Hog(), Periodic(200 * US, 7 * MS, 5 * MS), ratelimit_us=0).run(2000)
+        vcpu = machine.host.sections["vcpu"][1]
+        assert vcpu["wake_latency_count"] == 285
+        assert vcpu["wake_latency_max_ns"] <= 500 * US
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"weight": 0}, r"weight must be an integer 1\.\.65535, found 0"),
-        ({"weight": 65536}, "weight must be an integer"),
-        ({"cap": 101}, "cap"),
-        ({"slice": 5}, "unknown parameter slice"),
-    ],
-)
-def test_impossible_parameters_are_named_and_change_nothing(params, message):
-    host, control = make_host(1, Hog())
-    before = host.digest()
-    with pytest.raises(ValueError, match=message):
-        control.adjust_domain(1, **params)
-    assert host.digest() == before
+class TestYield:
+    def machine(self, version):
+        machine = Machine(version, WorkList(((300 * US, -1), (NEVER_NS, 0))), Hog(), Hog())
+        machine.set_credits(10, 3, 2)
+        return machine.run(1.25)
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_the_first_in_the_queue_runs_with_less_credit_and_within_the_rate_limit(self, version):
+        # In 4.8 the one that yielded asks the pCPU at once, as soon as it is queued, and finds the rate limit.
+        again = [] if version == "current" else [(0.3, 1)]
+        assert [entry[:2] for entry in self.machine(version).passes()] == [(0, 0), (0.3, 1), *again]
+
+    def test_the_one_that_yielded_bounds_the_slice(self):
+        # vCPU 0 has 9.7 ms, more than vCPU 1: the shortest slice, which the rate limit makes 1 ms.
+        assert self.machine("current").passes()[1] == (0.3, 1, 1)
+        assert self.machine("4.8").passes()[1] == (0.3, 1, 1)
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_alone_it_goes_on(self, version):
+        machine = Machine(version, WorkList(((300 * US, -1), (NEVER_NS, 0)))).run(1)
+        assert machine.passes() == [(0, 0, 10), (0.3, 0, 9.7)]
+        assert machine.state("is_yielding") == 0
 
 
-def test_unknown_versions_and_options_are_named():
-    with pytest.raises(ValueError, match=r"unknown version '4\.7' of scheduler 'credit2'; expected one of 4\.8"):
-        Credit2Scheduler("4.7")
-    with pytest.raises(ValueError, match="runqueue"):
-        Credit2Scheduler(runqueue="rack")
+class TestAwkwardMoments:
+    @pytest.mark.parametrize("version", ALL)
+    def test_paused_while_it_waits(self, version):
+        machine = Machine(version, Hog(), Hog()).run(0.5)
+        assert machine.host.scheduler.queued() == [1]
+        machine.control.pause_domain(2)
+        assert machine.host.scheduler.queued() == []
+        assert machine.host.sections["credit2_runqueue"]["load"][0] == 1
+        machine.run(30)
+        assert {vcpu for _, vcpu, _ in machine.passes()} == {0}
+        machine.control.unpause_domain(2)
+        assert machine.host.scheduler.queued() == [1]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_paused_and_unpaused_before_the_pass_it_goes_on(self, version):
+        machine = Machine(version, Hog()).run(0.5)
+        machine.control.pause_domain(1)
+        machine.control.unpause_domain(1)
+        assert machine.run(1).passes() == [(0, 0, 10), (0.5, 0, 9.5)]
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_destroyed_while_running_and_while_waiting(self, version):
+        machine = Machine(version, Hog(), Hog(), Hog()).run(0.5)
+        machine.control.destroy_domain(3)
+        machine.control.destroy_domain(1)
+        assert machine.run(0.6).passes()[-1][:2] == (0.5, 1)
+        assert machine.host.sections["credit2_runqueue"]["load"][0] == 1
+        machine.control.destroy_domain(2)
+        assert machine.run(1).passes()[-1][:2] == (0.6, None)
+        assert machine.host.sections["credit2_runqueue"][["load", "first_member"]][0].tolist() == (0, -1)
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_taken_offline_and_back(self, version):
+        machine = Machine(version, Hog(), Hog()).run(5)
+        machine.control.set_vcpu_online(1, 0, False)
+        machine.run(20)
+        assert machine.host.runstate_ns(0)["offline"] == 15 * MS
+        machine.control.set_vcpu_online(1, 0, True)
+        # It has more credit than the other, which has run for long.
+        assert machine.run(21).passes()[-1][:2] == (20, 0)
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_a_snapshot_goes_on_identically(self, version):
+        def make():
+            return Machine(version, (Hog(), 300), Periodic(2 * MS, 9 * MS, 0), WorkList(((700 * US, -1), (MS, 3 * MS))))
+
+        machine, other = make().run(123.456), make()
+        other.host.restore(machine.host.snapshot())
+        assert other.run(1000).host.digest() == machine.run(1000).host.digest()
+
+
+class TestLoad:
+    @pytest.mark.parametrize("version", ALL)
+    def test_the_averages_of_a_first_epoch(self, version):
+        # 10 ms are 9765 units of 1024 ns, the window has 2^20: 9765 * 2^18 / 2^20 = 2441. For balancing the newcomer
+        # counts half a pCPU, 131072, of which 9765/2^20, 1220, have faded.
+        machine = Machine(version, WorkList(((15 * MS, 5 * MS),))).run(12)
+        runqueue = machine.host.sections["credit2_runqueue"][0]
+        assert (runqueue["load"], runqueue["avgload"], runqueue["b_avgload"]) == (1, 2441, 131072 + 2441 - 1220)
+        # It blocks at 15 ms, unit 14648; its own average: 14648 * 2^18 / 2^20 = 3662 more, 14648/8 = 1831 less.
+        machine.run(16)
+        assert machine.state("avgload") == 131072 + 3662 - 1831
+        assert runqueue["load"] == 0
+
+    def test_in_the_long_run_it_is_the_number_of_those_who_want_to_run(self):
+        machine = Machine("current", Hog(), Hog(), Periodic(MS, 10 * MS, 0)).run(20_000)
+        runqueue = machine.host.sections["credit2_runqueue"][0]
+        assert runqueue["avgload"] / 2**18 == pytest.approx(2.2, abs=0.2)
+        assert machine.state("avgload", 0) / 2**18 == pytest.approx(0.5)  # updated only when it changes
+
+    def test_after_more_than_a_window_only_the_present_counts(self):
+        machine = Machine("current", WorkList(((MS, 2000 * MS), (MS, NEVER_NS)))).run(1.5)
+        assert machine.host.sections["credit2_runqueue"]["b_avgload"][0] > 0
+        machine.run(2002.5)
+        # At its wake-up, 2 s later, nothing of the past was left; it ran from unit 1954101 to 1955078.
+        assert machine.host.sections["credit2_runqueue"]["avgload"][0] == 977 * 2**18 // 2**20

@@ -21,6 +21,11 @@ Releases differ: `credit2_rules.py` is their table. The engine is one, in four p
 loads), `credit2_placement` (where), `credit2_budget` (how much at most) and `credit2_decision` (who is next, how long); here
 are the parameters.
 
+Xen's rules have consequences that are kept here. An idle pCPU resists moving as a busy one does, and the floor of credits
+is only just above idle's: from 4.10 on, one that has come to within half a millisecond of the floor (by a weight far below
+the heaviest, or a long rate limit) is not fetched by idle pCPUs but waits for the one where it last ran. And to save power
+a wake-up prefers an idle pCPU beside a busy one even if that was asked already, so that several may wait for one.
+
 Simplified against Xen: locks are always free, so balancing never gives up on a run queue; granularity is the pCPU
 (no core scheduling); a vCPU that is parked while it waits is offline for its runstate, where Xen leaves it runnable.
 
