@@ -11,7 +11,7 @@ KNOWN = {
     "credit": ("by weight", "both, by parameter", "yes", "global"),
     "credit2": ("by weight", "both, by parameter", "yes", "global"),
     "rtds": ("no weights", "both, by parameter", "yes", "global"),
-    "null": ("no weights", "always", "no", "global"),
+    "null": ("no weights", "always", "no", "at placement only"),
     "arinc653": ("no weights", "never", "no", "per pCPU"),
 }
 

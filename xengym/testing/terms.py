@@ -81,6 +81,8 @@ def history(scheduler: str) -> Finding:
     # From its wake-up on; where it runs only later, from there.
     while host.runstate_ns(1)["running"] < MS and host.now_ns < 3 * SECOND:
         host.run_until(host.now_ns + MS)
+    if host.runstate_ns(1)["running"] < MS:
+        return Finding("does not apply", "it never runs again: the pCPU is not its own")
     share = _got(host, 1, 100 * MS)
     evidence = f"{100 * share:.0f} % of 100 ms after 2 s of sleep"
     if share > 0.65:
@@ -122,7 +124,11 @@ def balancing(scheduler: str) -> Finding:
     host = _host(scheduler, 2, *[(Hog(), Share())] * 3, pcpu=0)
     host.run_until(2 * SECOND)
     used = sum(host.runstate_ns(v)["running"] for v in range(3)) / host.now_ns
-    return Finding("global" if used > 1.9 else "per pCPU", f"{used:.2f} of 2 pCPUs used")
+    moves = int(host.sections["vcpu"]["migrations"][:3].sum())
+    evidence = f"{used:.2f} of 2 pCPUs used, {moves} moves"
+    if used <= 1.9:
+        return Finding("per pCPU", evidence)
+    return Finding("global" if moves else "at placement only", evidence)
 
 
 #: What is compared, and by which experiment.
