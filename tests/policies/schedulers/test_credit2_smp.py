@@ -168,6 +168,15 @@ class TestAskingIdlePcpus:
         seen = [pcpus(whole[0]) for at in (0.5, 1.5, 2.5) if machine.run(at)]
         assert seen == [set(), {0, 1}, {0, 1, 2, 3}]
 
+    @pytest.mark.parametrize("version", ALL)
+    def test_a_core_of_which_one_sibling_was_asked_does_not_idle_as_a_whole(self, version):
+        # vCPU 1 has asked pCPU 1. When vCPU 0 comes off pCPU 0, to be placed anew (on pCPU 1), pCPU 0 is what is left.
+        machine = Machine(version, TWO_CORES_OF_TWO).add(pcpu=0).run(1).add(pcpu=1, hard_affinity=[1])
+        machine.control.set_affinity(1, 0, hard=[0, 1])
+        assert machine.run_instant().asked(1) == [0, 1, 0]
+        assert machine.records("PICKED")[-1][3] == 1
+        assert machine.running() == [0, 1, None, None]
+
     def test_soft_affinity_comes_first(self):
         machine = Machine("current", 4).add(pcpu=0, soft_affinity=[2, 3]).add(pcpu=2, soft_affinity=[2])
         machine.add(pcpu=2, soft_affinity=[2])
@@ -344,6 +353,16 @@ class TestBalancing:
         arrivals = [at for at, pcpu, vcpu, _ in machine.records("SWITCH") if pcpu == 1 and vcpu < MAX_VCPUS]
         assert arrivals[0] == resets[0]
         assert machine.run(20_000).shares() == pytest.approx([0.5] * 4, abs=0.01)
+
+    @pytest.mark.parametrize("version", ALL)
+    def test_the_less_loaded_one_fetches(self, version):
+        # The hog on pCPU 1 ends its epoch at 10 ms, the three on pCPU 0 much later. All count alike: the first.
+        machine = Machine(version, Topology(sockets=2))
+        for pcpu in (0, 0, 0, 1):
+            machine.add(pcpu=pcpu)
+        assert machine.run(9.9).assigned() == [0, 0, 0, 1]
+        assert machine.run(10.1).assigned() == [1, 0, 0, 1]
+        assert [(at, pcpu) for at, pcpu, *_ in machine.records("RESET")] == [(10, 1)]
 
     @pytest.mark.parametrize("version", ALL)
     def test_with_idle_capacity_only_a_whole_pcpus_worth_is_balanced(self, version):
