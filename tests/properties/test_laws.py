@@ -110,6 +110,9 @@ class Histories(RuleBasedStateMachine):
         self.gone_running_ns = 0
         self.paused = {}
         self.next_domid = 0
+        # Few short histories would come to two domains that compete if each had to be created by a rule.
+        for _ in range(data.draw(st.integers(1, 3))):
+            self.create_domain(data, start_ns=0)
 
     @property
     def host(self):
@@ -151,18 +154,17 @@ class Histories(RuleBasedStateMachine):
 
     has_domains = precondition(lambda self: len(self.domids()) > 0)
 
-    @rule(
-        data=st.data(),
-        num_vcpus=st.integers(1, 4),
-        is_open=st.booleans(),
-        delay_ns=st.one_of(st.just(0), lengths_ns),
-        how=st.sampled_from(["anywhere", "placed", "hard", "soft"]),
-    )
-    def create(self, data, num_vcpus, is_open, delay_ns, how):
-        if is_open:
+    @rule(data=st.data(), delay_ns=st.one_of(st.just(0), lengths_ns))
+    def create(self, data, delay_ns):
+        self.create_domain(data, self.host.now_ns + delay_ns)
+
+    def create_domain(self, data, start_ns):
+        num_vcpus = data.draw(st.integers(1, 4))
+        if data.draw(st.booleans()):
             programs = [data.draw(open_programs)] * num_vcpus
         else:
             programs = data.draw(st.lists(closed_programs, min_size=num_vcpus, max_size=num_vcpus))
+        how = data.draw(st.sampled_from(["anywhere", "placed", "hard", "soft"]))
         place = {}
         if how == "placed":
             place = {"pcpus": [data.draw(st.integers(0, self.host.num_pcpus - 1)) for _ in programs]}
@@ -175,7 +177,7 @@ class Histories(RuleBasedStateMachine):
         before = self.host.digest()
         answer = self.on_all(
             lambda host: Poolctl(host).create_domain(
-                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=host.now_ns + delay_ns, pool=pool, **place
+                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=start_ns, pool=pool, **place
             )
         )
         if isinstance(answer, str):
