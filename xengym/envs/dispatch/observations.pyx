@@ -4,6 +4,7 @@ The features of vCPU slot 0 come first, then those of slot 1 and so on, then tho
 is all zeros. `VCPU_FEATURES` and `DECISION_FEATURES` name them in order.
 """
 from libc.stdint cimport int64_t
+from xengym.envs.scaling cimport saturate, unit
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport RUNNABLE, RUNNING, Domain, Machine, Vcpu
 from xengym.monitor.interval cimport IntervalMonitor
@@ -39,14 +40,6 @@ DECISION_FEATURES = (
 cdef double SHORT_NS = 1e7
 cdef double DEBT_NS = 5e7
 cdef double BACKLOG_SCALE = 8.0
-
-
-cdef inline float unit(double x) noexcept nogil:
-    return <float>(0.0 if x < 0.0 else (1.0 if x > 1.0 else x))
-
-
-cdef inline float saturate(double x, double scale) noexcept nogil:
-    return <float>(x / (x + scale)) if x > 0.0 else <float>0.0
 
 
 cdef class DecisionEncoder:

@@ -5,6 +5,7 @@ domain are 0. `DOMAIN_FEATURES` and `HOST_FEATURES` name them in order.
 """
 from libc.stdint cimport int64_t
 from xengym.envs.host.actions cimport ActionDecoder, encode_value
+from xengym.envs.scaling cimport saturate, unit
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport Machine
 from xengym.monitor.interval cimport DomainInterval, HostInterval, IntervalMonitor
@@ -38,10 +39,6 @@ HOST_FEATURES = (
 cdef double LATENCY_SCALE_NS = 1e6
 cdef double BACKLOG_SCALE = 8.0
 cdef double SWITCH_SCALE_HZ = 1000.0
-
-
-cdef inline float unit(double x) noexcept nogil:
-    return <float>(0.0 if x < 0.0 else (1.0 if x > 1.0 else x))
 
 
 cdef class ObservationEncoder:
@@ -89,10 +86,10 @@ cdef class ObservationEncoder:
             out[1] = unit(record.delta.cpu_ns / host_ns)
             out[2] = unit(record.delta.steal_ns / vcpus_ns)
             out[3] = unit(record.delta.blocked_ns / vcpus_ns)
-            out[4] = unit(latency_ns / (latency_ns + LATENCY_SCALE_NS))
+            out[4] = saturate(latency_ns, LATENCY_SCALE_NS)
             out[5] = unit((record.delta.cpu_ns + record.delta.steal_ns + record.delta.held_ns) / host_ns)
             out[6] = unit(record.attainment)
-            out[7] = unit(record.backlog / (record.backlog + BACKLOG_SCALE))
+            out[7] = saturate(record.backlog, BACKLOG_SCALE)
             out[8] = unit(record.agreed_pcpus / m.num_pcpus)
             self.scheduler.get_tunables(d, values)
             for i in range(self.actions.num_tunables):
@@ -102,6 +99,6 @@ cdef class ObservationEncoder:
             out += width
         rate_hz = 1e9 * whole.switches / host_ns
         out[0] = unit(1.0 - whole.idle_ns / host_ns)
-        out[1] = unit(rate_hz / (rate_hz + SWITCH_SCALE_HZ))
+        out[1] = saturate(rate_hz, SWITCH_SCALE_HZ)
         out[2] = unit(<double>present / self.num_domains)
         out[3] = unit(agreed / m.num_pcpus)
