@@ -21,12 +21,17 @@ cdef class GuestKind:
     cdef void timer(self, int v, int64_t now_ns) noexcept nogil
     # The timer of a domain whose vCPUs run this program expired.
     cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil
+    # Only of the kind that drives the machine's devices: timer `number` of its `num_device_timers` expired.
+    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil
+    # Likewise: a domain's network traffic was stopped or let pass again (`m.io[d].traffic_stopped`).
+    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil
 
 cdef class HostCore(Hypervisor):
     cdef Scheduler scheduler_policy    # of cpupool 0
     cdef PyObject* policy[17]          # scheduler of cpupool n at n + 1; at 0 the one of pCPUs in no pool
     cdef int32_t* guest_kind_of   # number of the kind that each vCPU runs
     cdef PyObject* kind_table[16]
+    cdef PyObject* devices             # the kind that drives the machine's devices, or NULL
 
     # Services for guests and control.
     cdef void set_work(self, int v, int64_t work_ns) noexcept nogil
@@ -41,6 +46,7 @@ cdef class HostCore(Hypervisor):
     cdef void segment_done(self, int v) noexcept nogil
 
     # The core of the hypervisor.
+    cdef void set_traffic(self, int d, bint allowed) noexcept nogil
     cdef bint run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
     cdef void wake_vcpu(self, int v) noexcept nogil
     cdef void sleep_vcpu(self, int v) noexcept nogil

@@ -11,7 +11,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, policy_timer,
+    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer, policy_timer,
     response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
@@ -44,8 +44,15 @@ cdef class GuestKind:
     def check(self, where, programs):
         """Raise ValueError, naming ``where``, if a domain's vCPUs cannot run ``programs`` (all of them, any kinds)."""
 
+    def num_device_timers(self):
+        """How many timers its devices need; at most one kind of a host may need any."""
+        return 0
+
     def configure(self, int d, int v, spec):
         """Prepare vCPU ``v`` of domain slot ``d`` to run ``spec``, a ``ProgramSpec`` of this kind."""
+
+    def destroyed(self, int d):
+        """Domain slot ``d`` disappears, whatever it runs; its vCPUs are off the CPU."""
 
     def __reduce__(self):
         return type(self), ()
@@ -67,6 +74,12 @@ cdef class GuestKind:
         self.host.deliver_event(v)
 
     cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil:
         pass
 
 
@@ -185,6 +198,12 @@ cdef class HostCore(Hypervisor):
             if vc.runstate == OFFLINE:
                 vc.held_ns += self.m.clock.now_ns - vc.runstate_at_ns
             self.wake_vcpu(v)
+
+    cdef void set_traffic(self, int d, bint allowed) noexcept nogil:
+        if self.m.io[d].traffic_stopped != (not allowed):
+            self.m.io[d].traffic_stopped = not allowed
+            if self.devices != NULL:
+                (<GuestKind>self.devices).traffic_changed(d, self.m.clock.now_ns)
 
     # -- the core ------------------------------------------------------------------------------------------------
 
@@ -373,6 +392,7 @@ cdef class HostCore(Hypervisor):
         cdef int first_vcpu = guest_timer(m, 0)
         cdef int first_domain = domain_timer(m, 0)
         cdef int first_policy = policy_timer(m, 0, 0)
+        cdef int first_device = device_timer(m, 0)
         cdef int d
         # An interrupted round of passes comes before whatever it has caused so far.
         if clock.awaiting_pcpu >= 0 and not self.serve_schedule():
@@ -407,6 +427,8 @@ cdef class HostCore(Hypervisor):
                 (<Scheduler>self.policy[slot - 3 * n + 1]).pool_timer_fired(at_ns)
             elif slot < first_domain:
                 self.fire_guest_timer(slot - first_vcpu)
+            elif slot >= first_device:
+                (<GuestKind>self.devices).device_timer(slot - first_device, at_ns)
             elif slot >= first_policy:
                 d = (slot - first_policy) >> 1
                 (<Scheduler>self.policy[m.domain[d].pool + 1]).domain_timer_fired(d, (slot - first_policy) & 1, at_ns)

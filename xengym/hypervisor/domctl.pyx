@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.hypervisor.host cimport Host
 from xengym.machine.mask cimport mask_cycle, mask_test
 from xengym.machine.state cimport (
-    MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, Machine, Vcpu, domain_timer, guest_timer, is_current,
+    MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, DomainIo, Machine, Vcpu, domain_timer, guest_timer, is_current,
 )
 from xengym.policies.schedulers.api cimport Scheduler
 from xengym.sim.timers cimport timer_disarm
@@ -163,6 +163,9 @@ cdef class Domctl:
         dom.latency_target_ns = latency_target_ns
         dom.agreed_pcpus = agreed_pcpus
         dom.created_at_ns = m.clock.now_ns
+        memset(&m.io[d], 0, sizeof(DomainIo))
+        m.io[d].last_tx_at_ns = -1
+        m.io[d].prev_tx_at_ns = -1
         m.clock.num_domains += 1
         m.clock.num_vcpus += num_vcpus
         host.domain_names[d] = name if name is not None else f"dom{domid}"
@@ -198,6 +201,8 @@ cdef class Domctl:
         for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
             timer_disarm(m, guest_timer(m, v))
         timer_disarm(m, domain_timer(m, d))
+        for kind in self.host.guest_kinds:
+            kind.destroyed(d)
         trace(m, TRACE_DOMAIN_REMOVE, 0, NO_VCPU, d, domid)
         self._forget(d)
 

@@ -9,8 +9,8 @@ from libc.string cimport memcpy
 from xengym.hypervisor.core cimport MAX_GUEST_KINDS, GuestKind, HostCore
 from xengym.machine.mask cimport mask_and, mask_count, mask_intersects, mask_is_subset, mask_set
 from xengym.machine.state cimport (
-    FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, REFILL_STEPS, RUNNING, Clock, Domain, Machine, Pcpu, PcpuTopology, Pool, Timer,
-    TraceRecord, Vcpu, is_current, policy_timer,
+    FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, REFILL_STEPS, RUNNING, Clock, Domain, DomainIo, Machine, Pcpu, PcpuTopology, Pool, Timer,
+    TraceRecord, Vcpu, device_timer, is_current,
 )
 from xengym.policies.schedulers.api cimport Scheduler
 from xengym.policies.schedulers.external cimport ExternalScheduler
@@ -23,7 +23,7 @@ import hashlib
 import numpy as np
 
 from xengym.machine.state import (
-    CLOCK_DTYPE, DOMAIN_DTYPE, PCPU_DTYPE, POOL_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
+    CLOCK_DTYPE, DOMAIN_DTYPE, DOMAIN_IO_DTYPE, PCPU_DTYPE, POOL_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
 )
 
 cdef int64_t MAX_TIME_NS = <int64_t>1 << 62
@@ -121,7 +121,8 @@ cdef class Host(HostCore):
             m.refill_ns[others - 1] = costs.refill_ns(others) if costs is not None else 0
         m.refill_ns[REFILL_STEPS - 1] = costs.cache_refill_ns if costs is not None else 0
         m.max_pools = min(m.num_pcpus, MAX_POOLS)
-        m.num_timers = policy_timer(m, max_domains, 0)
+        m.num_device_timers = sum(kind.num_device_timers() for kind in self.guest_kinds)
+        m.num_timers = device_timer(m, m.num_device_timers)
         m.num_leaves = 2
         while m.num_leaves < m.num_timers:
             m.num_leaves *= 2
@@ -139,6 +140,7 @@ cdef class Host(HostCore):
             ("pcpu", PCPU_DTYPE, m.num_pcpus),
             ("vcpu", VCPU_DTYPE, max_vcpus + m.num_pcpus),
             ("domain", DOMAIN_DTYPE, max_domains),
+            ("domain_io", DOMAIN_IO_DTYPE, max_domains),
             ("pool", POOL_DTYPE, m.max_pools),
             ("timer", TIMER_DTYPE, m.num_leaves),
             ("winner", np.dtype(np.int32), m.num_leaves),
@@ -152,6 +154,7 @@ cdef class Host(HostCore):
         cdef Pcpu[::1] pcpu = views["pcpu"]
         cdef Vcpu[::1] vcpu = views["vcpu"]
         cdef Domain[::1] domain = views["domain"]
+        cdef DomainIo[::1] domain_io = views["domain_io"]
         cdef Pool[::1] pools = views["pool"]
         cdef Timer[::1] timer = views["timer"]
         cdef int32_t[::1] winner = views["winner"]
@@ -160,6 +163,7 @@ cdef class Host(HostCore):
         m.pcpu = &pcpu[0]
         m.vcpu = &vcpu[0]
         m.domain = &domain[0]
+        m.io = &domain_io[0]
         m.pool = &pools[0]
         m.timer = &timer[0]
         m.winner = &winner[0]
@@ -216,6 +220,8 @@ cdef class Host(HostCore):
         for number, kind in enumerate(self.guest_kinds):
             (<GuestKind>kind).bind(self, number, views)
             self.kind_table[number] = <PyObject*>kind
+            if kind.num_device_timers():
+                self.devices = <PyObject*>kind
         m.pool[0].in_use = 1
         m.pool[0].num_pcpus = m.num_pcpus
         for pool in range(1, m.max_pools):

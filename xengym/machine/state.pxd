@@ -127,6 +127,30 @@ cdef struct Domain:
     int32_t in_use
     int32_t reserved
 
+# What a domain's input and output comes to. Written where it happens (`mechanisms`, `guests`); schedulers may read it.
+cdef struct DomainIo:
+    int64_t served_ns         # CPU time that back ends spent on its behalf: the true split
+    int64_t idle_ns           # of a back end's domain: CPU time its kernel spent for nobody in particular
+    int64_t rx_packets        # network packets handed to it
+    int64_t tx_packets        # and taken from it
+    int64_t rx_bytes
+    int64_t tx_bytes
+    int64_t rx_dropped        # packets for it that were lost on this host
+    int64_t tx_dropped        # packets from it that were lost on this host
+    int64_t block_requests    # block requests answered
+    int64_t block_bytes
+    int64_t page_exchanges    # pages that changed hands or were copied between it and back ends
+    int64_t page_transfers    # of them, those that changed owner (flips)
+    int64_t pages             # page frames it owns
+    int64_t last_tx_at_ns     # when it last put packets into a transmit ring, or -1
+    int64_t prev_tx_at_ns     # and the time before, or -1
+    int32_t rx_pending        # packets in its receive rings that it has not taken yet
+    int32_t tx_pending        # requests in its rings (network and block) that no back end has taken yet
+    int32_t nic_pending       # of a back end's domain: packets that wait in its network cards
+    int32_t is_backend        # serves other domains' devices
+    int32_t traffic_stopped   # its network traffic is stopped (see `Hypervisor.set_traffic`)
+    int32_t reserved
+
 # One event: a timer slot. `key` orders the events of one instant; see sim/timers.pxd.
 cdef struct Timer:
     int64_t at_ns
@@ -154,9 +178,9 @@ cdef struct Machine:
     int32_t max_vcpus         # guest vCPUs; the idle vCPU of pCPU p is number max_vcpus + p
     int32_t max_domains
     int32_t max_pools
-    int32_t reserved
     int32_t num_timers
     int32_t num_leaves        # power of two >= num_timers
+    int32_t num_device_timers
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
@@ -167,6 +191,7 @@ cdef struct Machine:
     Pcpu* pcpu
     Vcpu* vcpu
     Domain* domain
+    DomainIo* io              # of each domain slot
     Pool* pool
     Timer* timer
     int32_t* winner           # winner[n]: earliest timer below tree node n; winner[1] is the next event
@@ -207,6 +232,10 @@ cdef inline int domain_timer(Machine* m, int d) noexcept nogil:
 # Of a scheduler for one domain, number `which` of two.
 cdef inline int policy_timer(Machine* m, int d, int which) noexcept nogil:
     return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + m.max_domains + 2 * d + which
+
+# Of the machine's devices.
+cdef inline int device_timer(Machine* m, int number) noexcept nogil:
+    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + 3 * m.max_domains + number
 
 cdef inline int response_bin(int64_t response_ns) noexcept nogil:
     """Bin of a response time: below 1 us, then four bins an octave. Integer arithmetic only."""

@@ -7,6 +7,7 @@ cdef Clock _clock
 cdef Pcpu _pcpu
 cdef Vcpu _vcpu
 cdef Domain _domain
+cdef DomainIo _domain_io
 cdef Pool _pool
 cdef Timer _timer
 cdef TraceRecord _trace_record
@@ -15,6 +16,7 @@ CLOCK_DTYPE = np.asarray(<Clock[:1]>&_clock).dtype
 PCPU_DTYPE = np.asarray(<Pcpu[:1]>&_pcpu).dtype
 VCPU_DTYPE = np.asarray(<Vcpu[:1]>&_vcpu).dtype
 DOMAIN_DTYPE = np.asarray(<Domain[:1]>&_domain).dtype
+DOMAIN_IO_DTYPE = np.asarray(<DomainIo[:1]>&_domain_io).dtype
 POOL_DTYPE = np.asarray(<Pool[:1]>&_pool).dtype
 TIMER_DTYPE = np.asarray(<Timer[:1]>&_timer).dtype
 TRACE_DTYPE = np.asarray(<TraceRecord[:1]>&_trace_record).dtype

@@ -44,6 +44,9 @@ cdef class Hypervisor:
     # scheduler's `sleep` and `wake` before they return. Not from within `do_schedule`.
     cdef void pause_vcpu(self, int v) noexcept nogil
     cdef void unpause_vcpu(self, int v) noexcept nogil
+    # Stop a domain's network traffic, or let it pass again. While it is stopped the back end drops what comes for the
+    # domain as soon as it knows whom it is for, and leaves what the domain sends where it is.
+    cdef void set_traffic(self, int d, bint allowed) noexcept nogil
 
 cdef class Scheduler:
     cdef Hypervisor hall

@@ -14,6 +14,9 @@ cdef class Hypervisor:
     cdef void unpause_vcpu(self, int v) noexcept nogil:
         pass
 
+    cdef void set_traffic(self, int d, bint allowed) noexcept nogil:
+        pass
+
 
 cdef class Scheduler:
     """Base of all scheduling policies.
