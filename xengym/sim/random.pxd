@@ -11,6 +11,9 @@ cdef enum:
     STREAM_GUEST = 1     # a vCPU's own program
     STREAM_ARRIVAL = 2   # arrivals at a domain
     STREAM_SERVICE = 3   # work of a domain's requests
+    STREAM_NETWORK = 4   # losses of a network card's cable
+    STREAM_DISK = 5      # rotation of a disk
+    STREAM_CLIENTS = 6   # a population of clients
 
 cdef enum:
     DIST_CONSTANT = 0

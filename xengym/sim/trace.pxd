@@ -28,6 +28,22 @@ cdef enum:
     TRACE_STARTED = 13      # vcpu made runnable for the first time
     TRACE_DOMAIN_ADD = 14   # other: domain slot; value: domain id
     TRACE_DOMAIN_REMOVE = 15
+    # Input and output; value: the number by which a request is followed.
+    TRACE_NIC_IN = 16       # a packet lands in a card's buffer; pcpu: the card; other: domain it is for
+    TRACE_NIC_OUT = 17      # a packet is handed to a card; pcpu: the card; other: domain it comes from
+    TRACE_PACKET_LOST = 18  # other: the domain concerned
+    TRACE_BACKEND_RX = 19   # the back end puts a packet into a guest's ring; other: the guest
+    TRACE_FRONTEND_RX = 20  # the guest's front end takes it; other: the guest
+    TRACE_FRONTEND_TX = 21  # the guest puts a packet into its ring; other: the guest
+    TRACE_BACKEND_TX = 22   # the back end takes it; other: the guest
+    TRACE_BLOCK_QUEUED = 23  # a block request is put into a ring; other: the guest
+    TRACE_BLOCK_DONE = 24   # it is answered; other: the guest
+    TRACE_PROGRAM = 25      # a program begins on a request; other: the guest
+    TRACE_CLIENT_SEND = 26  # a client sends a request; other: the domain it goes to
+    TRACE_CLIENT_DONE = 27  # it has the whole answer; other: the domain
+    TRACE_PAGE_TRANSFER = 28  # pages change owner; other: the guest; value: how many
+    TRACE_ROUTED = 29       # the back end has found out whom a packet is for; other: that domain
+    TRACE_UPCALL = 30       # a domain enters its event handler; other: the domain
     # Scheduler policies, from 32 on.
     TRACE_TICKLE = 32       # pcpu asks other (a pCPU) to reschedule
     TRACE_STOLEN = 33       # vcpu taken from other (a pCPU)
