@@ -10,6 +10,7 @@ cdef enum:
 cdef class OsTransport(OsNetfront):
     cdef readonly int max_flows
     cdef Flow* flow
+    cdef int32_t* free_flow   # first of the list of those not in use
     cdef Half* half           # of connection f, what side s sends: 2 * f + s
     cdef Packet* loose_packet  # LOOSE_SLOTS of each domain
     cdef SendQueue* send_queue

@@ -55,6 +55,7 @@ cdef class OsTransport(OsNetfront):
         return [
             *OsNetfront.sections(self, max_vcpus, max_domains),
             ("flow", FLOW_DTYPE, self.max_flows),
+            ("free_flow", np.dtype(np.int32), 1),
             ("half", HALF_DTYPE, 2 * self.max_flows),
             ("loose", PACKET_DTYPE, max_domains * LOOSE_SLOTS),
             ("send_queue", SEND_QUEUE_DTYPE, max_domains),
@@ -66,10 +67,14 @@ cdef class OsTransport(OsNetfront):
         cdef Half[::1] half = views["half"]
         cdef Packet[::1] loose_packet = views["loose"]
         cdef SendQueue[::1] send_queue = views["send_queue"]
+        cdef int32_t[::1] free_flow = views["free_flow"]
+        self.free_flow = &free_flow[0]
         self.flow = &flow[0]
         self.half = &half[0]
         self.loose_packet = &loose_packet[0]
         self.send_queue = &send_queue[0]
+        for f in range(self.max_flows):
+            self.flow[f].next_free = f + 1 if f + 1 < self.max_flows else -1
 
     def configure(self, int d, int v, spec):
         OsNetfront.configure(self, d, v, spec)
@@ -93,12 +98,11 @@ cdef class OsTransport(OsNetfront):
         """A new connection from a domain's slot (or OUTSIDE, behind card `nic`) to another; -1: there is no room."""
         cdef Flow* flow
         cdef int f, side
-        for f in range(self.max_flows):
-            if self.flow[f].state == FLOW_FREE:
-                break
-        else:
+        f = self.free_flow[0]
+        if f < 0:
             return -1
         flow = &self.flow[f]
+        self.free_flow[0] = flow.next_free
         memset(flow, 0, sizeof(Flow))
         memset(&self.half[2 * f], 0, 2 * sizeof(Half))
         flow.state = FLOW_OPEN
@@ -134,6 +138,8 @@ cdef class OsTransport(OsNetfront):
             if self.half[2 * f + side].is_queued:
                 self._unqueue(f, side)
         flow.state = FLOW_FREE
+        flow.next_free = self.free_flow[0]
+        self.free_flow[0] = f
 
     cdef void send_message(self, int f, int side, int64_t bytes) noexcept nogil:
         """One side hands over its next message; the one before has arrived."""
