@@ -152,6 +152,7 @@ cdef struct Nic:
     int64_t tx_packets
     int64_t rx_dropped        # no receive buffer was free
     int64_t lost              # on the network, by chance or in a full switch
+    uint64_t denied           # domain slots that may not have an interface on it, a bit each
     uint64_t loss_key
     uint64_t loss_counter
     int32_t loss_ppm

@@ -6,7 +6,9 @@ repeated by the connections they belong to; block requests that had not been ans
 """
 from libc.stdint cimport int64_t
 from xengym.guests.os.clients cimport OsClients
-from xengym.guests.os.core cimport ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu
+from xengym.guests.os.core cimport (
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NIC, ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
+)
 from xengym.guests.os.netback cimport OsNetback
 from xengym.guests.os.nic cimport OsNic
 from xengym.guests.os.programs cimport OWNER_TRANSFER
@@ -57,6 +59,8 @@ cdef class OsKind(OsClients):
         ]
 
     def bind(self, HostCore host, int number, views):
+        if self.host is not None and self.host is not host:
+            raise ValueError("os: this object serves another host; each host needs its own")
         OsClients.bind(self, host, number, views)
         cdef int64_t[::1] restart_ns = views["restart_ns"]
         self.restart_ns = &restart_ns[0]
@@ -99,6 +103,22 @@ cdef class OsKind(OsClients):
         self.ports[d].upcall_masked = masked
         if not masked and ports_waiting(&self.ports[d]):
             self.interrupt(self.m.domain[d].first_vcpu)
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    def set_credit(self, int i, int64_t credit_bytes, int64_t credit_ns):
+        """Let interface ``i`` send so much in every ``credit_ns``; 0: no limit."""
+        self.vif[i].credit_bytes = credit_bytes
+        self.vif[i].credit_ns = credit_ns
+        self.vif[i].credit_left = credit_bytes
+        self.vif[i].credit_until_ns = self.m.clock.now_ns + credit_ns
+        if self.vif[i].backend >= 0:
+            self.queue_item(self.vif[i].backend, make_item(ITEM_NETBACK_TX, 0))
+            self.interrupt(self.m.domain[self.vif[i].backend].first_vcpu)
+
+    def allow_traffic(self, int d, bint allowed):
+        """Stop the network traffic of domain slot ``d``, or let it pass again."""
+        self.host.set_traffic(d, allowed)
 
     # -- bulk connections ----------------------------------------------------------------------------------------
 
@@ -165,7 +185,7 @@ cdef class OsKind(OsClients):
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             kind = os.item >> ITEM_SHIFT
-            if v == dom.first_vcpu and os.mode == MODE_KERNEL and kind == 1:
+            if v == dom.first_vcpu and os.mode == MODE_KERNEL and kind == ITEM_NIC:
                 for k in range(os.num_staged):  # packets that the driver had in hand
                     self.dropped(self.staged + d * BATCH + k)
                 os.num_staged = 0
@@ -176,7 +196,7 @@ cdef class OsKind(OsClients):
             os = &self.os[v]
             if v == dom.first_vcpu:
                 for k in range(os.num_staged):
-                    if os.item >> ITEM_SHIFT == 3:
+                    if os.item >> ITEM_SHIFT == ITEM_NETBACK_RX:
                         self.dropped(self.staged + d * BATCH + k)
             # What was charged and will not be done is taken back.
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
