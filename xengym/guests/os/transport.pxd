@@ -25,6 +25,7 @@ cdef class OsTransport(OsNetfront):
     cdef void send_loose(self, int d, Packet* packet) noexcept nogil
     cdef int _mss(self, Flow* flow, int side) noexcept nogil
     cdef void _unqueue(self, int f, int side) noexcept nogil
+    cdef void _go_back(self, Half* half) noexcept nogil
     cdef void _make_ack(self, int f, int side, Packet* packet) noexcept nogil
     cdef bint _can_send(self, int f, int side) noexcept nogil
     cdef void _make_packet(self, int f, int side, Packet* packet) noexcept nogil
