@@ -16,8 +16,10 @@ from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
+from xengym.monitor.xenmon import WINDOWS_NS, XenMon
 from xengym.render.parameters import cell, columns, heading
 from xengym.render.text_table import text_table
+from xengym.render.xenmon import xenmon_table
 from xengym.scenarios.build import (
     build_host,
     build_scheduler,
@@ -25,6 +27,7 @@ from xengym.scenarios.build import (
     needs_demand,
     parse_scheduler,
     populate,
+    with_monitor,
 )
 from xengym.scenarios.config import SchedulerConfig
 from xengym.scenarios.episodes import EpisodeSource
@@ -49,6 +52,9 @@ def run(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
+    xenmon: Annotated[
+        bool, typer.Option(help="watch with XenMon, which costs CPU: its process runs as a domain of its own")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Simulate SCENARIO under its own parameters and print a table of its domains.
@@ -58,8 +64,11 @@ def run(
     end_ns = s_to_ns(seconds)
     switches = sorted((_parse_switch(text, end_ns) for text in switch or ()), key=lambda change: change.at_ns)
     episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
-    host = build_host(episode.config)
-    populate(host, episode.config, seed=seed, data=data)
+    config = with_monitor(episode.config) if xenmon else episode.config
+    host = build_host(config)
+    populate(host, config, seed=seed, data=data)
+    monitor = XenMon(host) if xenmon else None
+    simulate = host.run_until if monitor is None else monitor.run_until
     if trace is not None:
         host.start_trace()
     changes = []
@@ -68,9 +77,9 @@ def run(
             until_ns = end_ns * i // _NUM_SLICES
             while switches and switches[0].at_ns < until_ns:
                 change = switches.pop(0)
-                host.run_until(change.at_ns)
+                simulate(change.at_ns)
                 changes.append(_switch(host, change))
-            host.run_until(until_ns)
+            simulate(until_ns)
             advance()
     if trace is not None:
         _write_trace(host, trace)
@@ -78,10 +87,15 @@ def run(
     report = _report(host, episode.config.name, seed, demand)
     if changes:
         report["changes"] = changes
+    windows = [] if monitor is None else [monitor.window(length_ns) for length_ns in WINDOWS_NS]
+    if windows:
+        report["xenmon"] = [window.as_plain_data() for window in windows]
     if as_json:
         print(json.dumps(report, indent=1))
     else:
         _print_table(report)
+        for window in windows if seconds > WINDOWS_NS[0] / 1e9 else windows[-1:]:
+            print("\n" + xenmon_table(window))
 
 
 class _Switch(NamedTuple):

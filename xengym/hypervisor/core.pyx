@@ -21,7 +21,7 @@ from xengym.sim.timers cimport (
     END_OF_INSTANT, ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
 )
 from xengym.sim.trace cimport (
-    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
+    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
     TRACE_SWITCH, TRACE_WAKE, TRACE_YIELD, trace,
 )
 
@@ -91,6 +91,13 @@ cdef inline PyObject* policy_of(HostCore host, int v) noexcept nogil:
 cdef inline PyObject* policy_at(HostCore host, int p) noexcept nogil:
     """The scheduler of a pCPU's cpupool."""
     return host.policy[host.m.pcpu[p].pool + 1]
+
+
+cdef inline void charge(Vcpu* vc, int64_t cost_ns) noexcept nogil:
+    """A vCPU that is being switched in uses so much CPU time without progress."""
+    vc.overhead_ns += cost_ns
+    if vc.work_left_ns != FOREVER:
+        vc.work_left_ns += cost_ns
 
 
 cdef class HostCore(Hypervisor):
@@ -185,6 +192,19 @@ cdef class HostCore(Hypervisor):
         self.m.vcpu[v].segments += 1
         trace(&self.m, TRACE_SEGMENT, self.m.vcpu[v].pcpu, v, 0, 0)
 
+    cdef void entered_hypervisor(self, int v, int64_t hypercalls, int64_t entries) noexcept nogil:
+        """v made so many hypercalls; entries counts them and the faults or exits beside."""
+        self.m.vcpu[v].hypercalls += hypercalls
+        self.m.vcpu[v].hypervisor_entries += entries
+
+    cdef int64_t end_monitor_sample(self) noexcept nogil:
+        """A sample of the monitor ends; returns the trace records written for it since the start."""
+        cdef int v
+        for v in range(self.m.max_vcpus):
+            self.m.vcpu[v].allocated_min_ns = 0
+            self.m.vcpu[v].allocated_max_ns = 0
+        return self.m.clock.monitor_records
+
     # -- services for the scheduler ------------------------------------------------------------------------------
 
     cdef void pause_vcpu(self, int v) noexcept nogil:
@@ -259,7 +279,7 @@ cdef class HostCore(Hypervisor):
         cdef Clock* clock = m.clock
         cdef Pcpu* pc = &m.pcpu[p]
         cdef int64_t now_ns = clock.now_ns
-        cdef int64_t latency_ns, cost_ns, others
+        cdef int64_t latency_ns, others
         cdef int prev = pc.curr
         cdef int next
         cdef Vcpu* pv = &m.vcpu[prev]
@@ -303,14 +323,22 @@ cdef class HostCore(Hypervisor):
         m.timer[completion_timer(m, p)].at_ns = INT64_MAX
         if not nv.is_idle:
             nv.dispatches += 1
+            if decision.slice_ns > 0:
+                nv.allocations += 1
+                nv.allocated_ns += decision.slice_ns
+                if decision.slice_ns > nv.allocated_max_ns:
+                    nv.allocated_max_ns = decision.slice_ns
+                if decision.slice_ns < nv.allocated_min_ns or nv.allocated_min_ns == 0:
+                    nv.allocated_min_ns = decision.slice_ns
+            if m.trace_mode & TRACE_MONITORED:
+                # Whoever is switched in next bears what was written since: the code that wrote it ran before it could.
+                charge(nv, (clock.monitor_records - clock.monitor_charged) * m.monitor_record_ns)
+                clock.monitor_charged = clock.monitor_records
             if pc.last_guest != next:
                 others = REFILL_STEPS
                 if nv.dispatched_pcpu == p:
                     others = pc.guests_in - nv.last_in
-                cost_ns = m.switch_cost_ns + m.refill_ns[min(others, REFILL_STEPS) - 1]
-                nv.overhead_ns += cost_ns
-                if nv.work_left_ns != FOREVER:
-                    nv.work_left_ns += cost_ns
+                charge(nv, m.switch_cost_ns + m.refill_ns[min(others, REFILL_STEPS) - 1])
             pc.guests_in += 1
             nv.last_in = pc.guests_in
             if nv.dispatched_pcpu != p:
@@ -327,6 +355,8 @@ cdef class HostCore(Hypervisor):
             nv.work_at_ns = now_ns
             if nv.work_left_ns != FOREVER:
                 timer_set(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))
+        elif m.trace_mode & TRACE_MONITORED:
+            clock.monitor_charged = clock.monitor_records  # written in time that nobody wants
         timer_replay(m, slice_timer(m, p))
         # prev's registers are saved.
         pv.switch_at_ns = now_ns

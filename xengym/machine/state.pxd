@@ -52,6 +52,8 @@ cdef struct Clock:
     int32_t scan_pcpu         # where the present round of scheduler passes has got to
     int32_t awaiting_pcpu     # pCPU whose decision has to come from outside before time goes on, or -1
     int32_t halted            # a policy written in Python failed: time stops until its error is raised
+    int64_t monitor_records   # trace records written for the monitor since the start (see `Costs.monitor_record_ns`)
+    int64_t monitor_charged   # of them, those whose cost somebody has borne
 
 cdef struct Pcpu:
     int64_t context_switches
@@ -79,6 +81,12 @@ cdef struct Vcpu:
     int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
     int64_t last_in           # the pCPU's `guests_in` when it was last switched in there
     int64_t dispatches
+    int64_t allocations       # of them, those with a slice
+    int64_t allocated_ns      # sum of the slices given at dispatch
+    int64_t allocated_min_ns  # shortest and longest of them in this sample of the monitor, if one runs (`guests/xenbaked`),
+    int64_t allocated_max_ns  # else since its creation; 0: none
+    int64_t hypercalls        # that its program made
+    int64_t hypervisor_entries  # them, and faults that went through the hypervisor, or exits from guest mode
     int64_t migrations        # dispatches on another pCPU than the time before
     int64_t wakes
     int64_t blocks
@@ -125,7 +133,7 @@ cdef struct Domain:
     int32_t is_privileged
     int32_t pool              # cpupool it runs in
     int32_t in_use
-    int32_t reserved
+    int32_t is_hvm            # fully virtualised with the processor's help, else paravirtualised
 
 # What a domain's input and output comes to. Written where it happens (`mechanisms`, `guests`); schedulers may read it.
 cdef struct DomainIo:
@@ -184,6 +192,7 @@ cdef struct Machine:
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
+    int64_t monitor_record_ns  # writing a trace record for the monitor; 0: not monitored
     int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since; the last: all of it
     PcpuTopology* topology
     # The arena.
@@ -200,7 +209,7 @@ cdef struct Machine:
     int64_t trace_capacity
     int64_t trace_count       # records written since tracing began
     int64_t trace_lost        # records overwritten (ring) or refused by the system's memory (growing)
-    int32_t trace_mode        # 0 off, 1 ring, 2 growing
+    int32_t trace_mode        # 0 off, 1 ring, 2 growing; plus 4 if the host is monitored
 
 cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
     return (m.vcpu[v].pause_flags == 0 and m.vcpu[v].pause_count == 0
