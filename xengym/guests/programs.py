@@ -182,9 +182,9 @@ PROCESS_PRESETS: dict[str, Process] = {
 }
 
 
-#: CPU time of xenbaked for one trace record: 600 ns. Assumed, FITTED: with `machine.costs.MONITOR_RECORD_NS` a web load
+#: CPU time of xenbaked for one trace record: 900 ns. Assumed, FITTED: with `machine.costs.MONITOR_RECORD_NS` a web load
 #: of some 3000 executions a second then costs the 1 to 2 % of a CPU that XenMon's README claims.
-XENBAKED_RECORD_NS = 600
+XENBAKED_RECORD_NS = 900
 
 #: And for a sample whatever it holds, its wake-up and the display's part: 100 us. Assumed.
 XENBAKED_SAMPLE_NS = 100_000

@@ -52,8 +52,8 @@ THRASHING_SWITCH_NS = 375_000
 THRASHING_SURVIVAL_FRAC = 1 - 3.5 / 7.5
 
 #: Writing a trace record in the hypervisor: 150 ns. Assumed: a time stamp and eight words into a buffer of the pCPU,
-# most of whose lines are no longer in its cache. With `XENBAKED_RECORD_NS` of `guests.programs` it makes the 1 to 2 % of
-# a CPU that XenMon's README claims.
+# most of whose lines are no longer in its cache. With `XENBAKED_RECORD_NS` of `guests.programs` it makes the 1 to 2 %
+# of a CPU that XenMon's README claims.
 MONITOR_RECORD_NS = 150
 
 #: Default of the environments: hot switch plus the refill of some hundred cache lines (assumed: 20 us).

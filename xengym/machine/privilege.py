@@ -180,8 +180,8 @@ def _repeated(fault_and_install: int) -> tuple[tuple[Step, int], ...]:
 
 
 # Counts of steps. Those of the simple operations follow from the paper's text; those of fork, exec, sh and mmap are
-# FITTED: the total in Xen's column fixes one number of each (here the page faults, given plausible numbers of page-table
-# pages and of updates for a small process), and no trace of a real kernel was looked at.
+# FITTED: the total in Xen's column fixes one number of each (here the page faults, given plausible numbers of page
+# tables and of updates for a small process), and no trace of a real kernel was looked at.
 _FORK: tuple[tuple[Step, int], ...] = (
     (Step.UPDATE, 100),      # the parent's writable pages become copy-on-write, the child's table is filled
     (Step.PIN, 8),           # a directory and three tables: pinned now, unpinned at the child's end

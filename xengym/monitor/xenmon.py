@@ -1,9 +1,9 @@
 """XenMon: what each domain and vCPU got, was given, waited for and was blocked over, in samples of 100 ms.
 
 The figures are those of HPL-2005-187 and XenMon's README: CPU gotten, allocated, waited, blocked, executions and I/O
-count, as totals, in percent, and per execution or per I/O, averaged over the last second and the last ten. Reading changes
-nothing and costs the simulated machine nothing; what the real tool costs is modelled where it arises, as records
-that the hypervisor writes (`Costs.monitor_record_ns`) and as a process in Dom0 (`guests.xenbaked`).
+count, as totals, in percent, and per execution or per I/O, averaged over the last second and the last ten. Reading
+changes nothing and costs the simulated machine nothing; what the real tool costs is modelled where it arises, as
+records that the hypervisor writes (`Costs.monitor_record_ns`) and as a process in Dom0 (`guests.xenbaked`).
 
 Conventions:
 
