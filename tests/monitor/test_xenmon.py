@@ -207,6 +207,20 @@ class TestIo:
         monitor.run_until(SECOND)
         assert [domain.io_pages for domain in monitor.window().domains] == [None, 300, None]
 
+    def test_executions_of_the_driver_domain_without_a_flip(self):
+        host = make_host(costs=Costs(monitor_record_ns=1))
+        Domctl(host).create_domain(0, Periodic(40 * MS, 100 * MS))
+        Domctl(host).create_domain(1, Periodic(10 * MS, 100 * MS, 50 * MS), start_ns=50 * MS)
+        set_io(host, 0, is_backend=1)
+        monitor = XenMon(host)
+        for until_ms in range(20, 1000, 100):
+            host.run_until(until_ms * MS)  # it runs
+            if until_ms < 700:
+                set_io(host, 1, page_transfers=until_ms)
+            monitor.run_until((until_ms + 80) * MS)
+        driver, guest = monitor.window().domains
+        assert (driver.executions, driver.flip_free, guest.flip_free) == (10, 3, 0)
+
     def test_the_split_of_the_driver_domain_and_its_table(self):
         host = self.host()
         monitor = XenMon(host)

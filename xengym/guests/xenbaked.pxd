@@ -13,4 +13,3 @@ cdef struct XenbakedState:
 
 cdef class XenbakedKind(GuestKind):
     cdef XenbakedState* state
-    cdef int64_t _transfers(self) noexcept nogil

@@ -6,6 +6,7 @@ Xen writes a record at each switch in and out, block, sleep, wake and page trans
 """
 from libc.stdint cimport int64_t
 from xengym.hypervisor.core cimport GuestKind, HostCore
+from xengym.machine.state cimport page_transfers
 
 import numpy as np
 
@@ -35,19 +36,10 @@ cdef class XenbakedKind(GuestKind):
         s.transfers = 0
         s.samples = 0
 
-    cdef int64_t _transfers(self) noexcept nogil:
-        """Page transfers of all guests that exist, each of which is one record."""
-        cdef int64_t total = 0
-        cdef int d
-        for d in range(self.m.max_domains):
-            if self.m.domain[d].in_use and not self.m.io[d].is_backend:
-                total += self.m.io[d].page_transfers
-        return total
-
     cdef void started(self, int v, int64_t now_ns) noexcept nogil:
         # What was written before is not its affair. Its first run finds nothing to do and blocks.
         self.state[v].records = self.host.end_monitor_sample()
-        self.state[v].transfers = self._transfers()
+        self.state[v].transfers = page_transfers(self.m)
         self.host.set_work(v, 0)
         self.host.arm_guest_timer(v, (now_ns // self.state[v].period_ns + 1) * self.state[v].period_ns)
 
@@ -66,7 +58,7 @@ cdef class XenbakedKind(GuestKind):
     cdef void timer(self, int v, int64_t now_ns) noexcept nogil:
         cdef XenbakedState* s = &self.state[v]
         cdef int64_t records = self.host.end_monitor_sample()
-        cdef int64_t transfers = self._transfers()
+        cdef int64_t transfers = page_transfers(self.m)  # each of them a record of its own
         # A domain that is gone has taken its count along.
         cdef int64_t work_ns = s.sample_ns + s.record_ns * (records - s.records + max(0, transfers - s.transfers))
         s.records = records

@@ -11,8 +11,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer, policy_timer,
-    response_bin, slice_timer,
+    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer,
+    page_transfers, policy_timer, response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
@@ -315,6 +315,8 @@ cdef class HostCore(Hypervisor):
             else:
                 set_runstate(m, prev, OFFLINE, now_ns)
             pc.last_guest = prev
+            if m.trace_mode & TRACE_MONITORED and m.io[pv.domain].is_backend:
+                pv.flip_free += page_transfers(m) == pv.transfers_at_in
         else:
             set_runstate(m, prev, RUNNABLE, now_ns)
         # In with next.
@@ -334,6 +336,8 @@ cdef class HostCore(Hypervisor):
                 # Whoever is switched in next bears what was written since: the code that wrote it ran before it could.
                 charge(nv, (clock.monitor_records - clock.monitor_charged) * m.monitor_record_ns)
                 clock.monitor_charged = clock.monitor_records
+                if m.io[nv.domain].is_backend:
+                    nv.transfers_at_in = page_transfers(m)
             if pc.last_guest != next:
                 others = REFILL_STEPS
                 if nv.dispatched_pcpu == p:

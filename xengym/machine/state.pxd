@@ -85,6 +85,8 @@ cdef struct Vcpu:
     int64_t allocated_ns      # sum of the slices given at dispatch
     int64_t allocated_min_ns  # shortest and longest of them in this sample of the monitor, if one runs (`guests/xenbaked`),
     int64_t allocated_max_ns  # else since its creation; 0: none
+    int64_t transfers_at_in   # of a back end's vCPU on a monitored host: page transfers when it was last switched in
+    int64_t flip_free         # and its executions in which none happened
     int64_t hypercalls        # that its program made
     int64_t hypervisor_entries  # them, and faults that went through the hypervisor, or exits from guest mode
     int64_t migrations        # dispatches on another pCPU than the time before
@@ -217,6 +219,15 @@ cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
 
 cdef inline bint is_current(Machine* m, int v) noexcept nogil:
     return m.pcpu[m.vcpu[v].pcpu].curr == v
+
+cdef inline int64_t page_transfers(Machine* m) noexcept nogil:
+    """Pages of all domains that exist that have changed owner."""
+    cdef int64_t total = 0
+    cdef int d
+    for d in range(m.max_domains):
+        if m.domain[d].in_use and not m.io[d].is_backend:
+            total += m.io[d].page_transfers
+    return total
 
 # Timer slots, in this order. A pCPU's slice and completion are a pair: a switch sets both and replays the tree once.
 cdef inline int slice_timer(Machine* m, int p) noexcept nogil:

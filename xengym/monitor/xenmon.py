@@ -38,7 +38,7 @@ WINDOWS_NS = (1_000_000_000, 10_000_000_000)
 _NEVER = np.iinfo(np.int64).max
 
 # Columns of a sample's totals.
-_GOTTEN, _WAITED, _BLOCKED, _OFFLINE, _EXECUTIONS, _ALLOCATIONS, _ALLOCATED, _HYPERCALLS = range(8)
+_GOTTEN, _WAITED, _BLOCKED, _OFFLINE, _EXECUTIONS, _ALLOCATIONS, _ALLOCATED, _FLIP_FREE, _HYPERCALLS = range(9)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Usage:
         allocated_ns: sum of those slices.
         allocated_min_ns: the shortest; 0: none.
         allocated_max_ns: the longest.
+        flip_free: of a driver domain on a monitored host: executions, ended by now, in which no page changed owner.
         hypercalls: made by programs that count them.
         io_pages: I/O count; None for a vCPU, and for one of several driver domains: nobody knows whose pages they were.
         elapsed_ns: wall time of the interval; percentages are of one pCPU.
@@ -77,6 +78,7 @@ class Usage:
     allocated_ns: int
     allocated_min_ns: int
     allocated_max_ns: int
+    flip_free: int
     hypercalls: int
     io_pages: int | None
     elapsed_ns: int
@@ -296,7 +298,7 @@ class XenMon:
                 in_state[:, 1],
                 in_state[:, 2] + in_state[:, 3],
                 in_state[:, 3],
-                *(vcpus[field] for field in ("dispatches", "allocations", "allocated_ns", "hypercalls")),
+                *(vcpus[field] for field in ("dispatches", "allocations", "allocated_ns", "flip_free", "hypercalls")),
             ]
         )
         owner = np.column_stack([domains["domid"][vcpus["domain"]], domains["created_at_ns"][vcpus["domain"]]])
@@ -330,6 +332,7 @@ def _usage(
         allocated_ns=total[_ALLOCATED],
         allocated_min_ns=int(shortest.min()) if len(shortest) else 0,
         allocated_max_ns=int(lengths[1].max()),
+        flip_free=total[_FLIP_FREE],
         hypercalls=total[_HYPERCALLS],
         io_pages=io_pages,
         elapsed_ns=elapsed_ns,

@@ -170,7 +170,7 @@ def consolidation() -> Outcome:
     free, paid = padala.growth_pct(None), padala.growth_pct(padala.XEN_COSTS)
     longer = padala.growth_pct(padala.XEN_COSTS, turn_ns=2 * padala.TURN_NS)
     return Outcome(
-        f"mean response +{paid:.0f} % with turns of 1 ms of CPU (assumed), +{longer:.0f} % with 2 ms; without a cost of "
-        f"switching +{free:.0f} %",
+        f"mean response +{paid:.0f} % with turns of 1 ms of CPU (assumed), +{longer:.0f} % with 2 ms; without a cost "
+        f"of switching +{free:.0f} %",
         paid >= 200,
     )
