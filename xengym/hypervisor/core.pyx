@@ -316,7 +316,7 @@ cdef class HostCore(Hypervisor):
                 set_runstate(m, prev, OFFLINE, now_ns)
             pc.last_guest = prev
             if m.trace_mode & TRACE_MONITORED and m.io[pv.domain].is_backend:
-                pv.flip_free += page_transfers(m) == pv.transfers_at_in
+                pv.flip_free += page_transfers(m) == pc.transfers_at_in
         else:
             set_runstate(m, prev, RUNNABLE, now_ns)
         # In with next.
@@ -325,19 +325,21 @@ cdef class HostCore(Hypervisor):
         m.timer[completion_timer(m, p)].at_ns = INT64_MAX
         if not nv.is_idle:
             nv.dispatches += 1
-            if decision.slice_ns > 0:
-                nv.allocations += 1
+            if decision.slice_ns >= 0:
                 nv.allocated_ns += decision.slice_ns
                 if decision.slice_ns > nv.allocated_max_ns:
                     nv.allocated_max_ns = decision.slice_ns
-                if decision.slice_ns < nv.allocated_min_ns or nv.allocated_min_ns == 0:
+                # Unsigned, so that a slice is shorter than none, too.
+                if <uint64_t>(decision.slice_ns - 1) < <uint64_t>(nv.allocated_min_ns - 1):
                     nv.allocated_min_ns = decision.slice_ns
+            else:
+                nv.unbounded += 1
             if m.trace_mode & TRACE_MONITORED:
                 # Whoever is switched in next bears what was written since: the code that wrote it ran before it could.
                 charge(nv, (clock.monitor_records - clock.monitor_charged) * m.monitor_record_ns)
                 clock.monitor_charged = clock.monitor_records
                 if m.io[nv.domain].is_backend:
-                    nv.transfers_at_in = page_transfers(m)
+                    pc.transfers_at_in = page_transfers(m)
             if pc.last_guest != next:
                 others = REFILL_STEPS
                 if nv.dispatched_pcpu == p:

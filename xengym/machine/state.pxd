@@ -59,6 +59,7 @@ cdef struct Pcpu:
     int64_t context_switches
     int64_t invocations       # scheduler passes on this pCPU
     int64_t guests_in         # guests switched in here so far
+    int64_t transfers_at_in   # page transfers when a back end's vCPU was last switched in, if the host is monitored
     int32_t curr              # vCPU running here (idle vCPUs included)
     int32_t last_guest        # last non-idle vCPU that ran here: its cache contents are still warm
     int32_t pool              # cpupool it belongs to, or NO_POOL: then it runs idle
@@ -77,26 +78,25 @@ cdef struct Vcpu:
     int64_t work_left_ns      # CPU time until the guest program must decide again
     int64_t work_at_ns        # instant at which work_left_ns was true (while running)
     int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
-    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost
-    int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
+    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost, and on trace records for the monitor
     int64_t last_in           # the pCPU's `guests_in` when it was last switched in there
     int64_t dispatches
-    int64_t allocations       # of them, those with a slice
     int64_t allocated_ns      # sum of the slices given at dispatch
     int64_t allocated_min_ns  # shortest and longest of them in this sample of the monitor, if one runs (`guests/xenbaked`),
     int64_t allocated_max_ns  # else since its creation; 0: none
-    int64_t transfers_at_in   # of a back end's vCPU on a monitored host: page transfers when it was last switched in
-    int64_t flip_free         # and its executions in which none happened
-    int64_t hypercalls        # that its program made
-    int64_t hypervisor_entries  # them, and faults that went through the hypervisor, or exits from guest mode
-    int64_t migrations        # dispatches on another pCPU than the time before
     int64_t wakes
     int64_t blocks
-    int64_t yields
     int64_t segments          # pieces of work completed
     int64_t wake_latency_ns   # sum over wake-ups of the delay to the dispatch
     int64_t wake_latency_count
     int64_t wake_latency_max_ns
+    int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
+    int64_t migrations        # dispatches on another pCPU than the time before
+    int64_t yields
+    int64_t unbounded         # dispatches without a slice
+    int64_t flip_free         # of a back end's vCPU on a monitored host: executions in which no page changed owner
+    int64_t hypercalls        # that its program made
+    int64_t hypervisor_entries  # them, and faults that went through the hypervisor, or exits from guest mode
     uint64_t hard_affinity[4]
     uint64_t soft_affinity[4]
     uint64_t allowed[4]       # hard affinity within the domain's cpupool

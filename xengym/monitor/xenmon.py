@@ -38,7 +38,7 @@ WINDOWS_NS = (1_000_000_000, 10_000_000_000)
 _NEVER = np.iinfo(np.int64).max
 
 # Columns of a sample's totals.
-_GOTTEN, _WAITED, _BLOCKED, _OFFLINE, _EXECUTIONS, _ALLOCATIONS, _ALLOCATED, _FLIP_FREE, _HYPERCALLS = range(9)
+_GOTTEN, _WAITED, _BLOCKED, _OFFLINE, _EXECUTIONS, _UNBOUNDED, _ALLOCATED, _FLIP_FREE, _HYPERCALLS = range(9)
 
 
 @dataclass(frozen=True)
@@ -298,7 +298,7 @@ class XenMon:
                 in_state[:, 1],
                 in_state[:, 2] + in_state[:, 3],
                 in_state[:, 3],
-                *(vcpus[field] for field in ("dispatches", "allocations", "allocated_ns", "flip_free", "hypercalls")),
+                *(vcpus[field] for field in ("dispatches", "unbounded", "allocated_ns", "flip_free", "hypercalls")),
             ]
         )
         owner = np.column_stack([domains["domid"][vcpus["domain"]], domains["created_at_ns"][vcpus["domain"]]])
@@ -328,7 +328,7 @@ def _usage(
         blocked_ns=total[_BLOCKED],
         offline_ns=total[_OFFLINE],
         executions=total[_EXECUTIONS],
-        allocations=total[_ALLOCATIONS],
+        allocations=total[_EXECUTIONS] - total[_UNBOUNDED],
         allocated_ns=total[_ALLOCATED],
         allocated_min_ns=int(shortest.min()) if len(shortest) else 0,
         allocated_max_ns=int(lengths[1].max()),

@@ -6,8 +6,8 @@ instance, all on one pCPU, asked by Poisson arrivals; a request is a turn of a m
 takes several queries and packets. **Fitted** is the load of one instance, so that without a cost of switching the
 growth is OpenVZ's +100 %; what comes out under Xen's costs is then the model's own: a switch to a domain whose working
 set the others have driven out of the caches costs as much as under the thrashing domains of Barham et al. 2003 (375
-us), less what survives. That hangs on the assumed length of a turn: measured +609, +231, +153, +127 % for 0.5, 1, 2, 5 ms.
-Clients that wait for their answers do not exist here; open arrivals overstate growth near saturation.
+us), less what survives. That hangs on the assumed length of a turn: measured +609, +231, +153, +127 % for 0.5, 1, 2, 5
+ms. Clients that wait for their answers do not exist here; open arrivals overstate growth near saturation.
 """
 
 from __future__ import annotations
