@@ -13,8 +13,8 @@ Conventions:
 - A vCPU younger than the interval has an interval from its creation on. Domains that are gone are not shown.
 - **allocated** is the slice given at a dispatch. It differs from what was gotten, as slices are cut short, and a guest
   that goes on at the end of its slice is given another without an execution. Dispatches without a slice do not count.
-- **I/O count**: pages exchanged between a domain and its driver domain, counted for the guest and once more for the
-  driver domain. The XenMon of 3.0 sees only pages that change owner (`count_transfers_only`).
+- **I/O count**: pages exchanged between a domain and its driver domain. The mechanisms count each for the guest and once
+  more for the driver domain (`DomainIo`). The XenMon of 3.0 sees only pages that change owner (`count_transfers_only`).
 - Shortest and longest slice are those of the samples if the host runs `xenbaked`, else those since the vCPU's creation.
 """
 
@@ -61,7 +61,7 @@ class Usage:
         allocated_max_ns: the longest.
         flip_free: of a driver domain on a monitored host: executions, ended by now, in which no page changed owner.
         hypercalls: made by programs that count them.
-        io_pages: I/O count; None for a vCPU, and for one of several driver domains: nobody knows whose pages they were.
+        io_pages: I/O count; None for a vCPU: pages are a domain's.
         elapsed_ns: wall time of the interval; percentages are of one pCPU.
     """
 
@@ -277,14 +277,11 @@ class XenMon:
         error = split_error(by_packets, old.io, new.io)
         return Window(old.at_ns, new.at_ns, domains, vcpus, driver, error)
 
-    def _pages(self, old: IoCounters, new: IoCounters) -> list[int | None]:
-        """I/O count of each slot: a guest's own pages; for a driver domain, if there is one, those of all guests."""
+    def _pages(self, old: IoCounters, new: IoCounters) -> list[int]:
+        """I/O count of each slot; a slot's new domain began at 0."""
         is_same = old.created_at_ns == new.created_at_ns
         gained = new.io[self._io_field] - np.where(is_same, old.io[self._io_field], 0)
-        is_backend = new.io["is_backend"] != 0
-        guests_pages = int(gained[~is_backend].sum())
-        of_driver = guests_pages if is_backend.sum() == 1 else None
-        return [of_driver if is_backend[slot] else int(pages) for slot, pages in enumerate(gained)]
+        return [int(pages) for pages in gained]
 
     def _read(self) -> _Sample:
         vcpus = self.host.sections["vcpu"][: len(self.host.sections["guest_kind"])]
