@@ -13,8 +13,9 @@ Conventions:
 - A vCPU younger than the interval has an interval from its creation on. Domains that are gone are not shown.
 - **allocated** is the slice given at a dispatch. It differs from what was gotten, as slices are cut short, and a guest
   that goes on at the end of its slice is given another without an execution. Dispatches without a slice do not count.
-- **I/O count**: pages exchanged between a domain and its driver domain. The mechanisms count each for the guest and once
-  more for the driver domain (`DomainIo`). The XenMon of 3.0 sees only pages that change owner (`count_transfers_only`).
+- **I/O count**: pages exchanged between a domain and its driver domain. The mechanisms count each for the guest and
+  once more for the driver domain (`DomainIo`). The XenMon of 3.0 sees only pages that change owner
+  (`count_transfers_only`).
 - Shortest and longest slice are those of the samples if the host runs `xenbaked`, else those since the vCPU's creation.
 """
 
