@@ -131,8 +131,8 @@ def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | No
 def with_monitor(config: ScenarioConfig) -> ScenarioConfig:
     """The scenario with XenMon running on its host: what that costs is charged, and its process has a domain.
 
-    That is domain 0, if the scenario has none; otherwise one of its own with the next free id, for a domain of a scenario
-    runs one program.
+    That is domain 0, if the scenario has none; otherwise one of its own with the next free id, for a domain of a
+    scenario runs one program.
     """
     ids = [config.domid(i) for i in range(len(config.domains))]
     domid = 0 if 0 not in ids else max(ids) + 1
