@@ -95,6 +95,32 @@ def test_run_changes_the_scheduler_under_way():
     assert "web1: its defaults; no counterpart for weight" in text
 
 
+def test_run_watched_by_xenmon():
+    done = xengym("run", "consolidation", "--seconds", 1.5, "--xenmon")
+    assert done.returncode == 0, done.stderr
+    assert "xenmon  0.5 .. 1.5 s" in done.stdout
+    assert "xenmon  0.0 .. 1.5 s" in done.stdout
+    watched, plain = (
+        json.loads(xengym("run", "consolidation", "--seconds", 1.5, "--json", *more).stdout)
+        for more in (["--xenmon"], [])
+    )
+    assert "xenmon" not in plain
+    # Its process has a domain of its own, since Dom0 runs something else there.
+    assert [row["name"] for row in watched["domains"]] == [*(row["name"] for row in plain["domains"]), "xenbaked"]
+    second, all_of_it = watched["xenmon"]
+    assert (second["start_ns"], all_of_it["start_ns"]) == (500_000_000, 0)
+    for vcpu in second["vcpus"] + all_of_it["vcpus"]:
+        assert vcpu["gotten_ns"] + vcpu["waited_ns"] + vcpu["blocked_ns"] == vcpu["interval_ns"]
+    for row, domain in zip(watched["domains"], all_of_it["domains"], strict=True):
+        assert domain["gotten_pct"] == pytest.approx(row["cpu_pct"])
+
+
+def test_xenmon_goes_with_a_change_of_scheduler_under_way():
+    done = xengym("run", "consolidation", "--seconds", 0.5, "--xenmon", "--switch", "0.25:sedf", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["xenmon"][0]["end_ns"] == 500_000_000
+
+
 @pytest.mark.parametrize("switch", ["sedf", "x:sedf", "-1:sedf", "1:sedf", "0.5:fifo"])
 def test_an_impossible_change_of_scheduler_is_named(switch):
     done = xengym("run", "consolidation", "--seconds", 1, "--switch", switch)

@@ -22,8 +22,10 @@ from hypothesis.stateful import (
 
 from tests.properties.subjects import SUBJECTS
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
-from xengym.guests.programs import Hog, OnOff, Periodic, Replay, Server, WorkList
+from xengym.guests.process import ProcessKind
+from xengym.guests.programs import Hog, OnOff, Periodic, Process, Replay, Server, WorkList, Xenbaked
 from xengym.guests.server import ReplayKind, ServerKind
+from xengym.guests.xenbaked import XenbakedKind
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.costs import Costs
@@ -67,6 +69,10 @@ closed_programs = st.one_of(
     st.builds(Periodic, work_ns, work_ns, lengths_ns),
     st.builds(WorkList, st.lists(pairs, min_size=1, max_size=3).map(tuple), st.booleans()),
     st.builds(OnOff, distributions, st.one_of(distributions, st.just(DistributionSpec("constant", 0)))),
+    st.builds(
+        Process, st.just((("fork", 1.0), ("page_fault", 2.0))), st.sampled_from([0, 200, 5000]), st.integers(50, 500)
+    ),
+    st.builds(Xenbaked, st.sampled_from([MS, 10 * MS]), st.integers(0, 1000), st.integers(SHORTEST, MS)),
 )
 open_programs = st.one_of(
     st.builds(Server, distributions, distributions),
@@ -85,7 +91,7 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         data=st.data(),
         topology=topologies,
-        costs=st.sampled_from([None, Costs(), Costs(3_000, 20_000)]),
+        costs=st.sampled_from([None, Costs(), Costs(3_000, 20_000), Costs(3_000, 20_000, 0.4, 150)]),
         seed=st.integers(0, 2**64 - 1),
     )
     def build(self, data, topology, costs, seed):
@@ -93,7 +99,10 @@ class Histories(RuleBasedStateMachine):
         self.subjects = {0: subject}
 
         def make():
-            kinds = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(3), ReplayKind(3)]
+            kinds = [
+                HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(3), ReplayKind(3), ProcessKind(),
+                XenbakedKind(),
+            ]  # fmt: skip
             return Host(
                 topology,
                 make_scheduler(),
@@ -172,12 +181,13 @@ class Histories(RuleBasedStateMachine):
             place = {f"{how}_affinity": self.pcpu_sets(data)}
         pool = data.draw(st.sampled_from(sorted(self.subjects)))
         given = data.draw(self.subjects[pool].params)
+        is_hvm = data.draw(st.booleans())
         domid = self.next_domid
         self.next_domid += 1
         before = self.host.digest()
         answer = self.on_all(
             lambda host: Poolctl(host).create_domain(
-                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=start_ns, pool=pool, **place
+                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=start_ns, pool=pool, is_hvm=is_hvm, **place
             )
         )
         if isinstance(answer, str):

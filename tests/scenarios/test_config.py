@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from xengym.scenarios.build import build_host, check_scenario, populate
+from xengym.scenarios.build import build_host, check_scenario, populate, with_monitor
 from xengym.scenarios.config import NAMED_SCENARIOS_DIR, ScenarioError, load_scenario_file, parse_scenario
 from xengym.scenarios.generator import random_scenario
 from xengym.scenarios.library import load_scenario, scenario_names
@@ -174,3 +174,66 @@ def test_replayed_demand_is_what_the_trace_says():
     submitted_pct = host.sections["domain"][0]["work_submitted_ns"] / (200 * 10**9) * 100
     assert submitted_pct == pytest.approx(series[:200].mean(), abs=0.1)
     assert host.runstate_ns(0)["running"] / (200 * 10**9) * 100 == pytest.approx(submitted_pct, abs=0.1)
+
+
+KERNEL_LOADS = """
+name: kernel-loads
+description: two guests that make their kernels work
+costs: {monitor_record_us: 0.15}
+domains:
+  - {name: dom0, program: {kind: xenbaked, period_ms: 50}}
+  - {name: bomb, type: hvm, program: {kind: process, preset: fork_bomb, ops_per_s: 100}}
+  - {name: mix, program: {kind: process, mix: {fork: 1, page_fault: 40}, user_us: 2.5}}
+"""
+
+
+class TestKernelLoads:
+    def test_they_are_read_and_built(self, write):
+        config = load_scenario_file(write(KERNEL_LOADS))
+        host = build_host(config)
+        populate(host, config, seed=1)
+        assert host.sections["domain"]["is_hvm"][:3].tolist() == [0, 1, 0]
+        host.run_until(1_000_000_000)
+        assert host.sections["xenbaked"]["samples"][0] == 19
+        assert host.sections["clock"]["monitor_records"][0] > 100
+        assert host.sections["process"]["done"][1].sum() == 100
+        assert host.sections["vcpu"]["hypercalls"][:3].tolist()[:2] == [0, 0]
+        assert host.sections["vcpu"]["hypercalls"][2] > 1000
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("type: hvm", "type: pvh", "key 'domains.1.type': Input should be 'pv' or 'hvm'"),
+            ("preset: fork_bomb", "preset: spoon_bomb", "key 'domains.1.program.process.preset'"),
+            ("preset: fork_bomb, ", "", "a process needs either a preset or a mix"),
+            (
+                "mix: {fork: 1, page_fault: 40}",
+                "mix: {spoon: 1}",
+                "domain 'mix', key 'program': process: unknown operation",
+            ),
+            ("mix: {fork: 1, page_fault: 40}", "mix: {}", "at least one operation is needed"),
+            ("fork: 1", "fork: 0", "key 'domains.2.program.process.mix.fork'"),
+            ("monitor_record_us: 0.15", "monitor_record_us: -1", "key 'costs.monitor_record_us'"),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, write, old, new, message):
+        assert old in KERNEL_LOADS
+        with pytest.raises(ScenarioError, match=message):
+            check(write(KERNEL_LOADS.replace(old, new)))
+
+
+class TestWithMonitor:
+    def test_without_a_dom0_it_becomes_dom0(self):
+        config = with_monitor(parse_scenario(yaml.safe_load(GOOD.replace("{name: a,", "{name: a, id: 3,")), "good"))
+        assert [(domain.name, domain.id) for domain in config.domains] == [("a", 3), ("b", 1), ("dom0", 0)]
+        assert config.costs.monitor_record_us > 0
+
+    def test_beside_a_dom0_it_has_a_domain_of_its_own(self):
+        config = parse_scenario(yaml.safe_load(GOOD.replace("{name: a,", "{name: dom0,")), "good")
+        watched = with_monitor(config)
+        assert [(domain.name, domain.id) for domain in watched.domains] == [("dom0", 0), ("b", 1), ("xenbaked", 2)]
+        assert watched.limits.max_domains == config.limits.max_domains + 1
+        host = build_host(watched)
+        populate(host, watched, seed=0)
+        host.run_until(1_000_000_000)
+        assert host.sections["xenbaked"]["samples"].sum() >= 8

@@ -10,7 +10,7 @@ from xengym.testing.reproduce import Outcome, Row, run_rows
 from xengym.testing.reproduce_rows import ROWS
 
 #: What can be run so far.
-RUN = ["R1", "R2", "R3", "R4", "R5", "R10", "R11", "R12", "R13", "R14", "R15", "R17", "R18"]
+RUN = ["R1", "R2", "R3", "R4", "R5", "R9", "R10", "R11", "R12", "R13", "R14", "R15", "R17", "R18", "R23", "R37"]
 
 
 def a_row(name, measure):

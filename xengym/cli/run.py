@@ -11,15 +11,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from xengym.cli.follow import Follower
 from xengym.cli.progress import progress_bar
 from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
-from xengym.render.follow import follow, requests_of, shows_all_steps, steps_table
-from xengym.render.follow_picture import draw
+from xengym.monitor.xenmon import WINDOWS_NS, XenMon
 from xengym.render.parameters import cell, columns, heading
 from xengym.render.text_table import text_table
+from xengym.render.xenmon import xenmon_table
 from xengym.scenarios.build import (
     build_host,
     build_scheduler,
@@ -27,6 +28,7 @@ from xengym.scenarios.build import (
     needs_demand,
     parse_scheduler,
     populate,
+    with_monitor,
 )
 from xengym.scenarios.config import SchedulerConfig
 from xengym.scenarios.episodes import EpisodeSource
@@ -34,8 +36,6 @@ from xengym.sim.trace_kinds import TraceKind
 from xengym.units import s_to_ns
 
 _NUM_SLICES = 50
-#: With --follow-request: so many requests are looked at for one that shows every step.
-_MAX_LOOKED_AT = 50
 
 
 def run(
@@ -63,6 +63,9 @@ def run(
     picture: Annotated[
         Path | None, typer.Option(help="with --follow-request: write that way as a picture, a PNG file")
     ] = None,
+    xenmon: Annotated[
+        bool, typer.Option(help="watch with XenMon, which costs CPU: its process runs as a domain of its own")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Simulate SCENARIO under its own parameters and print a table of its domains.
@@ -72,11 +75,14 @@ def run(
     end_ns = s_to_ns(seconds)
     switches = sorted((_parse_switch(text, end_ns) for text in switch or ()), key=lambda change: change.at_ns)
     episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
-    host = build_host(episode.config)
-    populate(host, episode.config, seed=seed, data=data)
+    config = with_monitor(episode.config) if xenmon else episode.config
+    host = build_host(config)
+    populate(host, config, seed=seed, data=data)
+    monitor = XenMon(host) if xenmon else None
+    simulate = host.run_until if monitor is None else monitor.run_until
     if picture is not None and follow_request is None:
         raise ValueError("--picture draws a request's way; name one with --follow-request")
-    follower = None if follow_request is None else _Follower.parse(follow_request, host)
+    follower = None if follow_request is None else Follower.parse(follow_request, host)
     if trace is not None or follower is not None:
         host.start_trace()
     changes = []
@@ -85,9 +91,9 @@ def run(
             until_ns = end_ns * i // _NUM_SLICES
             while switches and switches[0].at_ns < until_ns:
                 change = switches.pop(0)
-                host.run_until(change.at_ns)
+                simulate(change.at_ns)
                 changes.append(_switch(host, change))
-            host.run_until(until_ns)
+            simulate(until_ns)
             advance()
     if trace is not None:
         _write_trace(host, trace)
@@ -95,57 +101,17 @@ def run(
     report = _report(host, episode.config.name, seed, demand)
     if changes:
         report["changes"] = changes
+    windows = [] if monitor is None else [monitor.window(length_ns) for length_ns in WINDOWS_NS]
+    if windows:
+        report["xenmon"] = [window.as_plain_data() for window in windows]
     if as_json:
         print(json.dumps(report, indent=1))
     elif follower is None:
         _print_table(report)
+        for window in windows if seconds > WINDOWS_NS[0] / 1e9 else windows[-1:]:
+            print("\n" + xenmon_table(window))
     if follower is not None:
         follower.show(host, picture)
-
-
-class _Follower(NamedTuple):
-    """The request whose way is wanted: of a domain, the N-th (from 1), or the middle one (None)."""
-
-    name: str
-    slot: int
-    position: int | None
-
-    @classmethod
-    def parse(cls, text: str, host: Host) -> _Follower:
-        name, colon, position = text.partition(":")
-        slots = {name: slot for slot, name in host.domain_names.items()}
-        if name not in slots:
-            raise ValueError(f"--follow-request: no domain {name!r}; this scenario has {', '.join(slots)}")
-        if colon and not (position.isdecimal() and int(position) >= 1):
-            raise ValueError(f"--follow-request: expected NAME or NAME:N with N from 1, found {text!r}")
-        return cls(name, slots[name], int(position) if colon else None)
-
-    def show(self, host: Host, picture: Path | None) -> None:
-        records = host.trace_records()
-        numbers = requests_of(records, self.slot)
-        if not numbers:
-            raise ValueError(
-                f"--follow-request: no client's request to {self.name!r} was answered in {host.now_ns / 1e9:g} s"
-            )
-        if self.position is not None and self.position > len(numbers):
-            raise ValueError(
-                f"--follow-request: {self.name!r} answered {len(numbers)} requests in {host.now_ns / 1e9:g} s, "
-                f"found {self.position}"
-            )
-        if self.position is None:
-            # The middle one, or one near it that shows every step.
-            middle = len(numbers) // 2
-            nearby = [*range(middle, min(len(numbers), middle + _MAX_LOOKED_AT)), middle]
-            index = next((i for i in nearby if shows_all_steps(follow(host, records, numbers[i]))), middle)
-        else:
-            index = self.position - 1
-        steps = follow(host, records, numbers[index])
-        title = f"request {index + 1} of {len(numbers)} to {self.name}, sent at {steps[0].at_ns / 1e9:.6f} s"
-        print(title)
-        print(steps_table(steps))
-        if picture is not None:
-            draw(steps, title, picture)
-            print(f"drawn in {picture}")
 
 
 class _Switch(NamedTuple):

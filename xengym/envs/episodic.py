@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from xengym.envs.host.rewards import REWARD_TERMS
 from xengym.envs.stepping import Stepper
 from xengym.hypervisor.domctl import Domctl
-from xengym.hypervisor.host import Host, Snapshot
+from xengym.hypervisor.host import Host
+from xengym.hypervisor.snapshot import Snapshot
 from xengym.render.frames import ScheduleFrame
 from xengym.render.xentop import xentop_table
 from xengym.scenarios.build import Plan

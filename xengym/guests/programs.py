@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.machine.privilege import OPERATIONS
 from xengym.sim.random import DistributionSpec
 
 MS_NS = 1_000_000
@@ -140,4 +141,74 @@ class Replay:
         _require(0 <= self.spread <= 4, f"replay: spread must be 0..4, found {self.spread}")
 
 
-ProgramSpec = Hog | Periodic | WorkList | OnOff | Server | Replay
+@dataclass(frozen=True)
+class Process:
+    """Operations of a guest's kernel, one burst after the other; each costs what the domain's type makes it cost.
+
+    Attributes:
+        mix: ``(operation, weight)``; names are those of ``machine.privilege.OPERATIONS``. A burst is of one operation,
+            drawn by weight.
+        ops_per_s: operations in a second; 0: as many as it gets CPU for.
+        burst_ops: operations in a burst. One piece of work; a small one costs the simulation time, not the guest.
+        user_ns: CPU time of the program itself beside each operation.
+    """
+
+    mix: tuple[tuple[str, float], ...]
+    ops_per_s: float = 0.0
+    burst_ops: int = 16
+    user_ns: int = 0
+    kind: ClassVar[str] = "process"
+
+    def __post_init__(self) -> None:
+        _require(len(self.mix) > 0, "process: at least one operation is needed, found none")
+        names = [name for name, _ in self.mix]
+        for name, weight in self.mix:
+            _require(
+                name in OPERATIONS, f"process: unknown operation {name!r}; expected one of {', '.join(OPERATIONS)}"
+            )
+            _require(names.count(name) == 1, f"process: operation {name!r} is named {names.count(name)} times")
+            _require(0 < weight < float("inf"), f"process: the weight of {name} must be above 0, found {weight}")
+        _require(0 <= self.ops_per_s <= 1e9, f"process: ops_per_s must be 0..1e9, found {self.ops_per_s}")
+        _require(1 <= self.burst_ops <= 1_000_000, f"process: burst_ops must be 1..1000000, found {self.burst_ops}")
+        _require(0 <= self.user_ns <= 10**12, f"process: user_ns must be 0..1e12, found {self.user_ns}")
+
+
+#: Loads that do nothing but ask: a shell script's mill of processes; the fork bomb and the toucher of memory of the
+#: isolation experiment of Barham et al. 2003, section 4.3 (it gives no rates: each takes all the CPU it is given).
+PROCESS_PRESETS: dict[str, Process] = {
+    "fork_and_fault": Process((("fork", 1.0), ("page_fault", 4.0), ("context_switch", 2.0))),
+    "fork_bomb": Process((("fork", 1.0),), burst_ops=4),
+    "memory_toucher": Process((("page_fault", 0.95), ("mmap", 0.05)), burst_ops=64),
+}
+
+
+#: CPU time of xenbaked for one trace record: 900 ns. Assumed, FITTED: with `machine.costs.MONITOR_RECORD_NS` a web load
+#: of some 3000 executions a second then costs the 1 to 2 % of a CPU that XenMon's README claims.
+XENBAKED_RECORD_NS = 900
+
+#: And for a sample whatever it holds, its wake-up and the display's part: 100 us. Assumed.
+XENBAKED_SAMPLE_NS = 100_000
+
+
+@dataclass(frozen=True)
+class Xenbaked:
+    """The process in Dom0 that turns XenMon's trace records into samples: wakes every period, works through what came.
+
+    Attributes:
+        period_ns: length of a sample; they end at its multiples.
+        record_ns: CPU time for one record.
+        sample_ns: and for the sample itself, at least 1.
+    """
+
+    period_ns: int = 100 * MS_NS
+    record_ns: int = XENBAKED_RECORD_NS
+    sample_ns: int = XENBAKED_SAMPLE_NS
+    kind: ClassVar[str] = "xenbaked"
+
+    def __post_init__(self) -> None:
+        _require(self.period_ns >= 1, f"xenbaked: period_ns must be >= 1, found {self.period_ns}")
+        _require(self.record_ns >= 0, f"xenbaked: record_ns must be >= 0, found {self.record_ns}")
+        _require(self.sample_ns >= 1, f"xenbaked: sample_ns must be >= 1, found {self.sample_ns}")
+
+
+ProgramSpec = Hog | Periodic | WorkList | OnOff | Server | Replay | Process | Xenbaked

@@ -11,8 +11,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer, policy_timer,
-    response_bin, slice_timer,
+    Machine, Pcpu, Vcpu, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer,
+    page_transfers, policy_timer, response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
@@ -21,7 +21,7 @@ from xengym.sim.timers cimport (
     END_OF_INSTANT, ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
 )
 from xengym.sim.trace cimport (
-    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
+    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
     TRACE_SWITCH, TRACE_WAKE, TRACE_YIELD, trace,
 )
 
@@ -91,6 +91,13 @@ cdef inline PyObject* policy_of(HostCore host, int v) noexcept nogil:
 cdef inline PyObject* policy_at(HostCore host, int p) noexcept nogil:
     """The scheduler of a pCPU's cpupool."""
     return host.policy[host.m.pcpu[p].pool + 1]
+
+
+cdef inline void charge(Vcpu* vc, int64_t cost_ns) noexcept nogil:
+    """A vCPU that is being switched in uses so much CPU time without progress."""
+    vc.overhead_ns += cost_ns
+    if vc.work_left_ns != FOREVER:
+        vc.work_left_ns += cost_ns
 
 
 cdef class HostCore(Hypervisor):
@@ -185,6 +192,19 @@ cdef class HostCore(Hypervisor):
         self.m.vcpu[v].segments += 1
         trace(&self.m, TRACE_SEGMENT, self.m.vcpu[v].pcpu, v, 0, 0)
 
+    cdef void entered_hypervisor(self, int v, int64_t hypercalls, int64_t entries) noexcept nogil:
+        """v made so many hypercalls; entries counts them and the faults or exits beside."""
+        self.m.vcpu[v].hypercalls += hypercalls
+        self.m.vcpu[v].hypervisor_entries += entries
+
+    cdef int64_t end_monitor_sample(self) noexcept nogil:
+        """A sample of the monitor ends; returns the trace records written for it since the start."""
+        cdef int v
+        for v in range(self.m.max_vcpus):
+            self.m.vcpu[v].allocated_min_ns = 0
+            self.m.vcpu[v].allocated_max_ns = 0
+        return self.m.clock.monitor_records
+
     # -- services for the scheduler ------------------------------------------------------------------------------
 
     cdef void pause_vcpu(self, int v) noexcept nogil:
@@ -259,7 +279,7 @@ cdef class HostCore(Hypervisor):
         cdef Clock* clock = m.clock
         cdef Pcpu* pc = &m.pcpu[p]
         cdef int64_t now_ns = clock.now_ns
-        cdef int64_t latency_ns, cost_ns, others
+        cdef int64_t latency_ns, others
         cdef int prev = pc.curr
         cdef int next
         cdef Vcpu* pv = &m.vcpu[prev]
@@ -295,6 +315,8 @@ cdef class HostCore(Hypervisor):
             else:
                 set_runstate(m, prev, OFFLINE, now_ns)
             pc.last_guest = prev
+            if m.trace_mode & TRACE_MONITORED and m.io[pv.domain].is_backend:
+                pv.flip_free += page_transfers(m) == pc.transfers_at_in
         else:
             set_runstate(m, prev, RUNNABLE, now_ns)
         # In with next.
@@ -303,14 +325,26 @@ cdef class HostCore(Hypervisor):
         m.timer[completion_timer(m, p)].at_ns = INT64_MAX
         if not nv.is_idle:
             nv.dispatches += 1
+            if decision.slice_ns >= 0:
+                nv.allocated_ns += decision.slice_ns
+                if decision.slice_ns > nv.allocated_max_ns:
+                    nv.allocated_max_ns = decision.slice_ns
+                # Unsigned, so that a slice is shorter than none, too.
+                if <uint64_t>(decision.slice_ns - 1) < <uint64_t>(nv.allocated_min_ns - 1):
+                    nv.allocated_min_ns = decision.slice_ns
+            else:
+                nv.unbounded += 1
+            if m.trace_mode & TRACE_MONITORED:
+                # Whoever is switched in next bears what was written since: the code that wrote it ran before it could.
+                charge(nv, (clock.monitor_records - clock.monitor_charged) * m.monitor_record_ns)
+                clock.monitor_charged = clock.monitor_records
+                if m.io[nv.domain].is_backend:
+                    pc.transfers_at_in = page_transfers(m)
             if pc.last_guest != next:
                 others = REFILL_STEPS
                 if nv.dispatched_pcpu == p:
                     others = pc.guests_in - nv.last_in
-                cost_ns = m.switch_cost_ns + m.refill_ns[min(others, REFILL_STEPS) - 1]
-                nv.overhead_ns += cost_ns
-                if nv.work_left_ns != FOREVER:
-                    nv.work_left_ns += cost_ns
+                charge(nv, m.switch_cost_ns + m.refill_ns[min(others, REFILL_STEPS) - 1])
             pc.guests_in += 1
             nv.last_in = pc.guests_in
             if nv.dispatched_pcpu != p:
@@ -327,6 +361,8 @@ cdef class HostCore(Hypervisor):
             nv.work_at_ns = now_ns
             if nv.work_left_ns != FOREVER:
                 timer_set(m, completion_timer(m, p), now_ns + nv.work_left_ns, order_key(ORDER_COMPLETION, next))
+        elif m.trace_mode & TRACE_MONITORED:
+            clock.monitor_charged = clock.monitor_records  # written in time that nobody wants
         timer_replay(m, slice_timer(m, p))
         # prev's registers are saved.
         pv.switch_at_ns = now_ns

@@ -80,7 +80,8 @@ cdef class Domctl:
     # -- life of a domain ----------------------------------------------------------------------------------------
 
     def create_domain(self, domid, program, *, num_vcpus=1, name=None, params=None, is_privileged=None, start_ns=0,
-                      pool=0, pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0):
+                      pool=0, pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0,
+                      bint is_hvm=False):
         """Create a domain; its vCPUs start at ``start_ns`` (or now, if that is past).
 
         Args:
@@ -97,6 +98,7 @@ cdef class Domctl:
             soft_affinity: pCPUs it prefers; default all.
             latency_target_ns: agreed response time of its jobs; 0: none.
             agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
+            is_hvm: fully virtualised with the processor's help (VT-x) instead of paravirtualised.
 
         Returns:
             The domain's slot in the state arrays.
@@ -160,6 +162,7 @@ cdef class Domctl:
         dom.num_vcpus = num_vcpus
         dom.is_privileged = (domid == 0) if is_privileged is None else bool(is_privileged)
         dom.in_use = 1
+        dom.is_hvm = is_hvm
         dom.pool = pool
         dom.latency_target_ns = latency_target_ns
         dom.agreed_pcpus = agreed_pcpus

@@ -1,35 +1,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from xengym.hypervisor.core import GuestKind, HostCore
+from xengym.hypervisor.snapshot import Snapshot
 from xengym.machine.costs import Costs
 from xengym.machine.state import Arena
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
-
-class PolicyState:
-    scheduler: Scheduler
-    block: NDArray[np.uint8]
-    extra: Any
-    def __init__(self, scheduler: Scheduler, block: NDArray[np.uint8], extra: Any) -> None: ...
-
-class Snapshot:
-    block: NDArray[np.uint8]
-    policies: list[PolicyState | None]
-    programs: list[Any]
-    domain_names: dict[int, str]
-    seed: int
-    def __init__(
-        self,
-        block: NDArray[np.uint8],
-        policies: list[PolicyState | None],
-        programs: list[Any],
-        domain_names: dict[int, str],
-        seed: int,
-    ) -> None: ...
 
 class Host(HostCore):
     arena: Arena

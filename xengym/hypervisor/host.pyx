@@ -15,75 +15,19 @@ from xengym.machine.state cimport (
 from xengym.policies.schedulers.api cimport Scheduler
 from xengym.policies.schedulers.external cimport ExternalScheduler
 from xengym.sim.timers cimport END_OF_INSTANT, ORDER_CONTROL, order_key
-from xengym.sim.trace cimport TRACE_GROWING, TRACE_OFF, TRACE_RING
+from xengym.sim.trace cimport TRACE_GROWING, TRACE_MONITORED, TRACE_OFF, TRACE_RING
 
 import copy
 import hashlib
 
 import numpy as np
 
+from xengym.hypervisor.snapshot import PolicyState, Snapshot
 from xengym.machine.state import (
     CLOCK_DTYPE, DOMAIN_DTYPE, DOMAIN_IO_DTYPE, PCPU_DTYPE, POOL_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
 )
 
 cdef int64_t MAX_TIME_NS = <int64_t>1 << 62
-
-
-class PolicyState:
-    """A scheduler with its whole state at one instant.
-
-    Attributes:
-        scheduler: the scheduling policy, for what it is; its own state may be another by now.
-        block: copy of its arena, ``uint8`` of shape ``(num_bytes,)``.
-        extra: what else it goes on from (policies written in Python); None if nothing.
-    """
-
-    __slots__ = ("block", "extra", "scheduler")
-
-    def __init__(self, scheduler, block, extra):
-        self.scheduler = scheduler
-        self.block = block
-        self.extra = extra
-
-    def __eq__(self, other):
-        return (
-            isinstance(other, PolicyState)
-            and (self.scheduler.name, self.scheduler.version) == (other.scheduler.name, other.scheduler.version)
-            and self.block.tobytes() == other.block.tobytes()
-            and self.extra == other.extra
-        )
-
-    __hash__ = None
-
-
-class Snapshot:
-    """A host's whole state at one instant; restore it into the same host or one built alike.
-
-    Attributes:
-        block: copy of the machine's and the guests' state, ``uint8`` of shape ``(num_bytes,)``.
-        policies: ``PolicyState`` of each cpupool's scheduler, by number of the pool; None where there is no such pool.
-        programs: immutable program data of each guest kind.
-        domain_names: names by domain slot.
-        seed: the episode's seed.
-    """
-
-    __slots__ = ("block", "domain_names", "policies", "programs", "seed")
-
-    def __init__(self, block, policies, programs, domain_names, seed):
-        self.block = block
-        self.policies = policies
-        self.programs = programs
-        self.domain_names = domain_names
-        self.seed = seed
-
-    def __eq__(self, other):
-        return (
-            isinstance(other, Snapshot)
-            and self.block.tobytes() == other.block.tobytes()
-            and self.policies == other.policies
-        )
-
-    __hash__ = None
 
 
 cdef class Host(HostCore):
@@ -120,6 +64,8 @@ cdef class Host(HostCore):
         for others in range(1, REFILL_STEPS):
             m.refill_ns[others - 1] = costs.refill_ns(others) if costs is not None else 0
         m.refill_ns[REFILL_STEPS - 1] = costs.cache_refill_ns if costs is not None else 0
+        m.monitor_record_ns = costs.monitor_record_ns if costs is not None else 0
+        m.trace_mode = TRACE_MONITORED if m.monitor_record_ns else TRACE_OFF
         m.max_pools = min(m.num_pcpus, MAX_POOLS)
         m.num_device_timers = sum(kind.num_device_timers() for kind in self.guest_kinds)
         m.num_timers = device_timer(m, m.num_device_timers)
@@ -462,16 +408,17 @@ cdef class Host(HostCore):
         free(self.m.trace)
         self.m.trace = <TraceRecord*>malloc(capacity * sizeof(TraceRecord))
         if self.m.trace == NULL:
-            self.m.trace_mode = TRACE_OFF
+            self.m.trace_mode &= TRACE_MONITORED
             raise MemoryError(f"no memory for {capacity} trace records")
         self.m.trace_capacity = capacity
         self.m.trace_count = 0
         self.m.trace_lost = 0
-        self.m.trace_mode = TRACE_GROWING if ring is None else TRACE_RING
+        self.m.trace_mode &= TRACE_MONITORED
+        self.m.trace_mode |= TRACE_GROWING if ring is None else TRACE_RING
 
     def stop_trace(self):
         """Stop recording; what was recorded stays readable."""
-        self.m.trace_mode = TRACE_OFF
+        self.m.trace_mode &= TRACE_MONITORED
 
     @property
     def trace_lost(self):

@@ -52,11 +52,14 @@ cdef struct Clock:
     int32_t scan_pcpu         # where the present round of scheduler passes has got to
     int32_t awaiting_pcpu     # pCPU whose decision has to come from outside before time goes on, or -1
     int32_t halted            # a policy written in Python failed: time stops until its error is raised
+    int64_t monitor_records   # trace records written for the monitor since the start (see `Costs.monitor_record_ns`)
+    int64_t monitor_charged   # of them, those whose cost somebody has borne
 
 cdef struct Pcpu:
     int64_t context_switches
     int64_t invocations       # scheduler passes on this pCPU
     int64_t guests_in         # guests switched in here so far
+    int64_t transfers_at_in   # page transfers when a back end's vCPU was last switched in, if the host is monitored
     int32_t curr              # vCPU running here (idle vCPUs included)
     int32_t last_guest        # last non-idle vCPU that ran here: its cache contents are still warm
     int32_t pool              # cpupool it belongs to, or NO_POOL: then it runs idle
@@ -75,18 +78,25 @@ cdef struct Vcpu:
     int64_t work_left_ns      # CPU time until the guest program must decide again
     int64_t work_at_ns        # instant at which work_left_ns was true (while running)
     int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
-    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost
-    int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
+    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost, and on trace records for the monitor
     int64_t last_in           # the pCPU's `guests_in` when it was last switched in there
     int64_t dispatches
-    int64_t migrations        # dispatches on another pCPU than the time before
+    int64_t allocated_ns      # sum of the slices given at dispatch
+    int64_t allocated_min_ns  # shortest and longest of them in this sample of the monitor, if one runs (`guests/xenbaked`),
+    int64_t allocated_max_ns  # else since its creation; 0: none
     int64_t wakes
     int64_t blocks
-    int64_t yields
     int64_t segments          # pieces of work completed
     int64_t wake_latency_ns   # sum over wake-ups of the delay to the dispatch
     int64_t wake_latency_count
     int64_t wake_latency_max_ns
+    int64_t held_ns           # wanted to run, but paused by the scheduler (parked by its cap)
+    int64_t migrations        # dispatches on another pCPU than the time before
+    int64_t yields
+    int64_t unbounded         # dispatches without a slice
+    int64_t flip_free         # of a back end's vCPU on a monitored host: executions in which no page changed owner
+    int64_t hypercalls        # that its program made
+    int64_t hypervisor_entries  # them, and faults that went through the hypervisor, or exits from guest mode
     uint64_t hard_affinity[4]
     uint64_t soft_affinity[4]
     uint64_t allowed[4]       # hard affinity within the domain's cpupool
@@ -125,7 +135,7 @@ cdef struct Domain:
     int32_t is_privileged
     int32_t pool              # cpupool it runs in
     int32_t in_use
-    int32_t reserved
+    int32_t is_hvm            # fully virtualised with the processor's help, else paravirtualised
 
 # What a domain's input and output comes to. Written where it happens (`mechanisms`, `guests`); schedulers may read it.
 cdef struct DomainIo:
@@ -185,6 +195,7 @@ cdef struct Machine:
     int32_t num_sockets
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
+    int64_t monitor_record_ns  # writing a trace record for the monitor; 0: not monitored
     int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since; the last: all of it
     PcpuTopology* topology
     # The arena.
@@ -201,7 +212,7 @@ cdef struct Machine:
     int64_t trace_capacity
     int64_t trace_count       # records written since tracing began
     int64_t trace_lost        # records overwritten (ring) or refused by the system's memory (growing)
-    int32_t trace_mode        # 0 off, 1 ring, 2 growing
+    int32_t trace_mode        # 0 off, 1 ring, 2 growing; plus 4 if the host is monitored
 
 cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
     return (m.vcpu[v].pause_flags == 0 and m.vcpu[v].pause_count == 0
@@ -209,6 +220,15 @@ cdef inline bint is_runnable(Machine* m, int v) noexcept nogil:
 
 cdef inline bint is_current(Machine* m, int v) noexcept nogil:
     return m.pcpu[m.vcpu[v].pcpu].curr == v
+
+cdef inline int64_t page_transfers(Machine* m) noexcept nogil:
+    """Pages of all domains that exist that have changed owner."""
+    cdef int64_t total = 0
+    cdef int d
+    for d in range(m.max_domains):
+        if m.domain[d].in_use and not m.io[d].is_backend:
+            total += m.io[d].page_transfers
+    return total
 
 # Timer slots, in this order. A pCPU's slice and completion are a pair: a switch sets both and replays the tree once.
 cdef inline int slice_timer(Machine* m, int p) noexcept nogil:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, assert_never
@@ -10,12 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
-from xengym.guests.programs import Hog, OnOff, Periodic, ProgramSpec, Replay, Server, WorkList
+from xengym.guests.process import ProcessKind
+from xengym.guests.programs import (
+    PROCESS_PRESETS,
+    Hog,
+    OnOff,
+    Periodic,
+    Process,
+    ProgramSpec,
+    Replay,
+    Server,
+    WorkList,
+    Xenbaked,
+)
 from xengym.guests.server import ReplayKind, ServerKind
+from xengym.guests.xenbaked import XenbakedKind
 from xengym.hypervisor.core import GuestKind
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
-from xengym.machine.costs import Costs
+from xengym.machine.costs import MONITOR_RECORD_NS, Costs
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
@@ -26,12 +40,14 @@ from xengym.scenarios.config import (
     ListConfig,
     OnOffConfig,
     PeriodicConfig,
+    ProcessConfig,
     ProgramConfig,
     ReplayConfig,
     ScenarioConfig,
     ScenarioError,
     SchedulerConfig,
     ServerConfig,
+    XenbakedConfig,
 )
 from xengym.scenarios.build_devices import create_devices, device_kind, has_devices, os_program
 from xengym.scenarios.demand import DemandSource, find_demand
@@ -115,6 +131,31 @@ def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | No
     return config.model_copy(update={"scheduler": scheduler, "domains": domains})
 
 
+def with_monitor(config: ScenarioConfig) -> ScenarioConfig:
+    """The scenario with XenMon running on its host: what that costs is charged, and its process has a domain.
+
+    That is domain 0, if the scenario has none; otherwise one of its own with the next free id, for a domain of a
+    scenario runs one program.
+    """
+    ids = [config.domid(i) for i in range(len(config.domains))]
+    domid = 0 if 0 not in ids else max(ids) + 1
+    names = {domain.name for domain in config.domains}
+    name = next(name for name in ("dom0", "xenbaked", f"xenbaked-{domid}") if name not in names)
+    # Ids that follow from the place in the list are written down, so that they stay.
+    domains = [domain.model_copy(update={"id": ids[i]}) for i, domain in enumerate(config.domains)]
+    domains.append(DomainConfig(name=name, id=domid, program=XenbakedConfig(kind="xenbaked")))
+    limits = config.limits
+    return config.model_copy(
+        update={
+            "domains": domains,
+            "costs": config.costs.model_copy(update={"monitor_record_us": MONITOR_RECORD_NS / 1e3}),
+            "limits": limits.model_copy(
+                update={"max_domains": limits.max_domains + 1, "max_vcpus": limits.max_vcpus + 1}
+            ),
+        }
+    )
+
+
 def build_host(config: ScenarioConfig) -> Host:
     """An empty machine as the scenario describes it.
 
@@ -125,8 +166,14 @@ def build_host(config: ScenarioConfig) -> Host:
         topology = Topology(config.machine.sockets, config.machine.cores_per_socket, config.machine.threads_per_core)
     except ValueError as error:
         raise ScenarioError(f"key 'machine': {error}") from error
-    costs = Costs(us_to_ns(config.costs.context_switch_us), us_to_ns(config.costs.cache_refill_us))
-    kinds: list[GuestKind] = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind()]
+    costs = Costs(
+        us_to_ns(config.costs.context_switch_us),
+        us_to_ns(config.costs.cache_refill_us),
+        monitor_record_ns=us_to_ns(config.costs.monitor_record_us),
+    )
+    kinds: list[GuestKind] = [
+        HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind(), ProcessKind(), XenbakedKind(),
+    ]  # fmt: skip
     if has_devices(config):
         kinds.append(device_kind(config))
     return Host(
@@ -164,6 +211,7 @@ class Plan:
                 "soft_affinity": domain.cpus_soft,
                 "latency_target_ns": ms_to_ns(domain.latency_target_ms),
                 "agreed_pcpus": domain.agreed_pcpus,
+                "is_hvm": domain.type == "hvm",
             }
             for domain in config.domains
         ]
@@ -240,10 +288,24 @@ def _program(domain: DomainConfig) -> ProgramSpec | None:
                 return os_program(program)
             case ReplayConfig():
                 return None
+            case ProcessConfig():
+                return _process(program)
+            case XenbakedConfig():
+                return Xenbaked(ms_to_ns(program.period_ms))
             case _:
                 assert_never(program)
     except ValueError as error:
         raise ScenarioError(f"domain {domain.name!r}, key 'program': {error}") from error
+
+
+def _process(program: ProcessConfig) -> Process:
+    base = Process(tuple(program.mix.items())) if program.mix is not None else PROCESS_PRESETS[program.preset or ""]
+    given: dict[str, Any] = {
+        "ops_per_s": program.ops_per_s,
+        "burst_ops": program.burst_ops,
+        "user_ns": None if program.user_us is None else us_to_ns(program.user_us),
+    }
+    return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 
 def _replay(domain: DomainConfig, source: DemandSource, setup: np.random.Generator) -> Replay:

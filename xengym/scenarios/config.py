@@ -80,8 +80,48 @@ class ReplayConfig(Closed):
     spread: Annotated[float, Field(ge=0, le=4)] = 0.0
 
 
+class ProcessConfig(Closed):
+    """Operations of a guest's kernel: forks, page faults and the like; what each costs depends on the domain's type.
+
+    Attributes:
+        preset: a named load of ``guests.programs.PROCESS_PRESETS``; either this or ``mix``.
+        mix: weight of each operation, by its name in ``machine.privilege.OPERATIONS``.
+        ops_per_s: operations in a second; 0: as many as it gets CPU for. Default the preset's, or 0.
+        burst_ops: operations in a piece of work. Default the preset's, or 16.
+        user_us: CPU time of the program itself beside each operation. Default the preset's, or 0.
+    """
+
+    kind: Literal["process"]
+    preset: Literal["fork_and_fault", "fork_bomb", "memory_toucher"] | None = None
+    mix: dict[str, PositiveFloat] | None = None
+    ops_per_s: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    burst_ops: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    user_us: Annotated[float, Field(ge=0, le=1e9)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ProcessConfig:
+        if (self.preset is None) == (self.mix is None):
+            raise ValueError("a process needs either a preset or a mix")
+        return self
+
+
+class XenbakedConfig(Closed):
+    """The monitor's process in Dom0; it has something to do only if ``costs.monitor_record_us`` is above 0."""
+
+    kind: Literal["xenbaked"]
+    period_ms: PositiveMs = 100.0
+
+
 ProgramConfig = Annotated[
-    HogConfig | PeriodicConfig | ListConfig | OnOffConfig | ServerConfig | ReplayConfig | OsConfig,
+    HogConfig
+    | PeriodicConfig
+    | ListConfig
+    | OnOffConfig
+    | ServerConfig
+    | ReplayConfig
+    | ProcessConfig
+    | XenbakedConfig
+    | OsConfig,
     Field(discriminator="kind"),
 ]
 
@@ -92,6 +132,7 @@ class DomainConfig(Closed):
     Attributes:
         name: for tables; unique.
         id: domain id; default its place in the list.
+        type: paravirtualised (``pv``), or fully virtualised with the processor's help (``hvm``).
         vcpus: number of vCPUs.
         params: scheduler parameters, in the scheduler's own words.
         program: what its vCPUs run.
@@ -108,6 +149,7 @@ class DomainConfig(Closed):
 
     name: Annotated[str, Field(min_length=1, max_length=32)]
     id: Annotated[int, Field(ge=0, le=32751)] | None = None
+    type: Literal["pv", "hvm"] = "pv"
     vcpus: PositiveInt = 1
     params: dict[str, int] = Field(default_factory=dict)
     program: ProgramConfig
@@ -139,10 +181,11 @@ class SchedulerConfig(Closed):
 
 
 class CostsConfig(Closed):
-    """Costs paid at a switch to another vCPU; sources in ``machine.costs``."""
+    """Costs paid at a switch to another vCPU, and for being monitored (0: not); sources in ``machine.costs``."""
 
     context_switch_us: Annotated[float, Field(ge=0, le=1e6)] = 3.0
     cache_refill_us: Annotated[float, Field(ge=0, le=1e6)] = 20.0
+    monitor_record_us: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
 class ControlConfig(Closed):

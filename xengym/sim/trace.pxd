@@ -2,6 +2,9 @@
 
 Off, a record costs one predictable branch. A ring keeps the newest and counts what it overwrote; a growing buffer
 keeps all. The kinds follow Xen's trace points.
+
+On a monitored host the records that XenMon asks for are counted, whether or not anybody here keeps them: what is kept
+is observation and free, what XenMon has written costs the simulated machine time.
 """
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport realloc
@@ -11,6 +14,7 @@ cdef enum:
     TRACE_OFF = 0
     TRACE_RING = 1
     TRACE_GROWING = 2
+    TRACE_MONITORED = 4     # beside one of these
 
 cdef enum:
     TRACE_SWITCH = 1        # vcpu: switched in; other: switched out; value: slice in ns, or -1
@@ -62,6 +66,14 @@ cdef enum:
 cdef enum:
     TRACE_INACTIVE = 1000
 
+# Records of each kind that XenMon has Xen write: a switch is two, out and in (spec: domain add and remove, switch in and
+# out, block, sleep, wake; page transfers are counted by their mechanism).
+cdef inline int monitored_records(int kind) noexcept nogil:
+    if kind == TRACE_SWITCH:
+        return 2
+    return (kind == TRACE_WAKE or kind == TRACE_BLOCK or kind == TRACE_SLEEP or kind == TRACE_DOMAIN_ADD
+            or kind == TRACE_DOMAIN_REMOVE)
+
 cdef inline void trace(Machine* m, int kind, int pcpu, int vcpu, int other, int64_t value) noexcept nogil:
     if m.trace_mode != TRACE_OFF:
         trace_write(m, kind, pcpu, vcpu, other, value)
@@ -70,7 +82,13 @@ cdef inline void trace_write(Machine* m, int kind, int pcpu, int vcpu, int other
     cdef TraceRecord* grown
     cdef TraceRecord* record
     cdef int64_t index = m.trace_count
-    if m.trace_mode == TRACE_RING:
+    cdef int mode = m.trace_mode
+    if mode & TRACE_MONITORED:
+        m.clock.monitor_records += monitored_records(kind)
+        mode ^= TRACE_MONITORED
+        if mode == TRACE_OFF:
+            return
+    if mode == TRACE_RING:
         if index >= m.trace_capacity:
             m.trace_lost += 1
             index %= m.trace_capacity

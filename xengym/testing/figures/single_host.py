@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.process import ProcessKind
 from xengym.guests.programs import ProgramSpec
 from xengym.guests.server import ServerKind
+from xengym.guests.xenbaked import XenbakedKind
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.costs import Costs
@@ -28,12 +30,14 @@ class DomainSetup(NamedTuple):
         params: scheduler parameters.
         num_vcpus: vCPUs.
         pcpu: where its first vCPU is put; None: Xen's placement.
+        is_hvm: fully virtualised.
     """
 
     program: ProgramSpec
     params: dict[str, int] = {}
     num_vcpus: int = 1
     pcpu: int | None = None
+    is_hvm: bool = False
 
 
 def build(
@@ -42,13 +46,16 @@ def build(
     """A host with domains 1, 2, ... on it, at time 0."""
     num_vcpus = sum(domain.num_vcpus for domain in domains)
     host = Host(
-        Topology.flat(num_pcpus), scheduler, [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind()],
+        Topology.flat(num_pcpus), scheduler,
+        [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ProcessKind(), XenbakedKind()],
         costs=costs, max_domains=len(domains) + 1, max_vcpus=num_vcpus, seed=seed,
     )  # fmt: skip
     control = Domctl(host)
     for domid, domain in enumerate(domains, start=1):
         placed: dict[str, Any] = {} if domain.pcpu is None else {"pcpus": [domain.pcpu] * domain.num_vcpus}
-        control.create_domain(domid, domain.program, num_vcpus=domain.num_vcpus, params=domain.params, **placed)
+        control.create_domain(
+            domid, domain.program, num_vcpus=domain.num_vcpus, params=domain.params, is_hvm=domain.is_hvm, **placed
+        )
     return host
 
 
