@@ -87,6 +87,8 @@ sedf_params = st.one_of(
         optional={"extratime": extratime, "period_ns": st.just(100 * MS), "latency_ns": st.just(2 * MS)},
     ),
 )
+intervals_ms = st.sampled_from([1, 10, 100, 500])
+attributions = st.sampled_from(["packets", "pages", "true"])
 bvt_params = some(
     mcu_adv=st.sampled_from([1, 5, 10, 20]) | st.integers(1, 65535),
     warpback=st.integers(0, 1),
@@ -119,6 +121,7 @@ SUBJECTS = {
     },
     "sedf-3.0.3": Subject(named("sedf", "3.0.3"), params=sedf_params),
     "sedf": Subject(named("sedf"), params=sedf_params),
+    "sedf-dc": Subject(named("sedf-dc"), some(feedback_ms=intervals_ms, attribution=attributions), sedf_params),
     **{
         f"bvt-{version}": Subject(
             named("bvt", version), some(ctx_allow_ns=ctx_allow_ns), bvt_params, some(ctx_allow_ns=ctx_allow_ns)

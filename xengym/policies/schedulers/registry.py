@@ -33,6 +33,7 @@ _BUILT_IN = {
     "null": "xengym.policies.schedulers.null:NullScheduler",
     "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
     "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
+    "sedf-dc": "xengym.policies.schedulers.sedf_dc:SedfDcScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
