@@ -122,6 +122,11 @@ SUBJECTS = {
     "sedf-3.0.3": Subject(named("sedf", "3.0.3"), params=sedf_params),
     "sedf": Subject(named("sedf"), params=sedf_params),
     "sedf-dc": Subject(named("sedf-dc"), some(feedback_ms=intervals_ms, attribution=attributions), sedf_params),
+    "share-guard": Subject(
+        named("share-guard", "3.0.2"),
+        some(poll_ms=intervals_ms, attribution=attributions, collects_debts=st.booleans()),
+        st.builds(operator.or_, sedf_params, some(io_limit_ppm=st.integers(0, 1_000_000))),
+    ),
     **{
         f"bvt-{version}": Subject(
             named("bvt", version), some(ctx_allow_ns=ctx_allow_ns), bvt_params, some(ctx_allow_ns=ctx_allow_ns)

@@ -34,6 +34,7 @@ _BUILT_IN = {
     "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
     "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
     "sedf-dc": "xengym.policies.schedulers.sedf_dc:SedfDcScheduler",
+    "share-guard": "xengym.policies.schedulers.share_guard:ShareGuardScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
