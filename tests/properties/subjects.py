@@ -127,6 +127,11 @@ SUBJECTS = {
         some(poll_ms=intervals_ms, attribution=attributions, collects_debts=st.booleans()),
         st.builds(operator.or_, sedf_params, some(io_limit_ppm=st.integers(0, 1_000_000))),
     ),
+    "communication-aware": Subject(
+        named("communication-aware"),
+        some(look_us=st.sampled_from([50, 500, 10_000]), unblock=st.sampled_from(sorted(UNBLOCK_NAMES))),
+        sedf_params,
+    ),
     **{
         f"bvt-{version}": Subject(
             named("bvt", version), some(ctx_allow_ns=ctx_allow_ns), bvt_params, some(ctx_allow_ns=ctx_allow_ns)

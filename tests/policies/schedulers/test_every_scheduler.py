@@ -23,12 +23,13 @@ LONGEST_WAIT_MS = {
     "sedf": 2.5,  # best effort: three turns of 0.5 ms, and the end of a period
     "sedf-dc": 2.5,
     "share-guard": 2.5,
+    "communication-aware": 2.5,
     "bvt": 60,  # three slices of 5 ms; 3.0.2 charges a continued stretch again
     "rtds": 18,  # two periods but its own two budgets; given that the budgets fit, otherwise there is no promise
     "external": 90,  # round-robin: three slices of 30 ms
 }
 #: Those whose parameters are SEDF's: a weight among them comes back in the form in which it was set.
-SEDF_FAMILY = ("sedf", "sedf-dc", "share-guard")
+SEDF_FAMILY = ("sedf", "sedf-dc", "share-guard", "communication-aware")
 #: Those that promise nothing to a vCPU without a place: null's fifth wheel, ARINC653's domain without a window.
 WITHOUT_PROMISE = ("null", "arinc653")
 

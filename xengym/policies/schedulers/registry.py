@@ -27,6 +27,7 @@ ENTRY_POINTS = "xengym.schedulers"
 _BUILT_IN = {
     "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
     "bvt": "xengym.policies.schedulers.bvt:BvtScheduler",
+    "communication-aware": "xengym.policies.schedulers.communication_aware:CommunicationAwareScheduler",
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
     "credit2": "xengym.policies.schedulers.credit2:Credit2Scheduler",
     "external": "xengym.policies.schedulers.external:ExternalScheduler",
