@@ -89,6 +89,7 @@ sedf_params = st.one_of(
 )
 intervals_ms = st.sampled_from([1, 10, 100, 500])
 attributions = st.sampled_from(["packets", "pages", "true"])
+managed_ppm = st.sampled_from([1_000, 50_000, 500_000, 1_000_000]) | st.integers(1_000, 1_000_000)
 bvt_params = some(
     mcu_adv=st.sampled_from([1, 5, 10, 20]) | st.integers(1, 65535),
     warpback=st.integers(0, 1),
@@ -131,6 +132,11 @@ SUBJECTS = {
         named("communication-aware"),
         some(look_us=st.sampled_from([50, 500, 10_000]), unblock=st.sampled_from(sorted(UNBLOCK_NAMES))),
         sedf_params,
+    ),
+    "workload-manager": Subject(
+        named("workload-manager"),
+        some(interval_ms=intervals_ms, headroom_pct=st.integers(0, 100), gain_pct=st.integers(1, 100)),
+        st.builds(operator.or_, sedf_params, some(min_ppm=managed_ppm, max_ppm=managed_ppm)),
     ),
     **{
         f"bvt-{version}": Subject(

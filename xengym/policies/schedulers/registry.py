@@ -36,6 +36,7 @@ _BUILT_IN = {
     "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
     "sedf-dc": "xengym.policies.schedulers.sedf_dc:SedfDcScheduler",
     "share-guard": "xengym.policies.schedulers.share_guard:ShareGuardScheduler",
+    "workload-manager": "xengym.policies.schedulers.workload_manager:WorkloadManagerScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 
