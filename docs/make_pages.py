@@ -24,7 +24,10 @@ DOCS = Path(__file__).parent
 MADE = "<!-- written by docs/make_pages.py from the code -->"
 
 #: Schedulers in the order in which Xen got them.
-SCHEDULERS = ("bvt", "sedf", "credit", "credit2", "arinc653", "rtds", "null", "external")
+XEN = ("bvt", "sedf", "credit", "credit2", "arinc653", "rtds", "null", "external")
+#: Policies from papers that build on SEDF.
+ON_SEDF = ("sedf-dc", "share-guard", "communication-aware", "workload-manager")
+SCHEDULERS = (*XEN, *ON_SEDF)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:

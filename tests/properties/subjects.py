@@ -87,6 +87,9 @@ sedf_params = st.one_of(
         optional={"extratime": extratime, "period_ns": st.just(100 * MS), "latency_ns": st.just(2 * MS)},
     ),
 )
+intervals_ms = st.sampled_from([1, 10, 100, 500])
+attributions = st.sampled_from(["packets", "pages", "true"])
+managed_ppm = st.sampled_from([1_000, 50_000, 500_000, 1_000_000]) | st.integers(1_000, 1_000_000)
 bvt_params = some(
     mcu_adv=st.sampled_from([1, 5, 10, 20]) | st.integers(1, 65535),
     warpback=st.integers(0, 1),
@@ -119,6 +122,22 @@ SUBJECTS = {
     },
     "sedf-3.0.3": Subject(named("sedf", "3.0.3"), params=sedf_params),
     "sedf": Subject(named("sedf"), params=sedf_params),
+    "sedf-dc": Subject(named("sedf-dc"), some(feedback_ms=intervals_ms, attribution=attributions), sedf_params),
+    "share-guard": Subject(
+        named("share-guard", "3.0.2"),
+        some(poll_ms=intervals_ms, attribution=attributions, collects_debts=st.booleans()),
+        st.builds(operator.or_, sedf_params, some(io_limit_ppm=st.integers(0, 1_000_000))),
+    ),
+    "communication-aware": Subject(
+        named("communication-aware"),
+        some(look_us=st.sampled_from([50, 500, 10_000]), unblock=st.sampled_from(sorted(UNBLOCK_NAMES))),
+        sedf_params,
+    ),
+    "workload-manager": Subject(
+        named("workload-manager"),
+        some(interval_ms=intervals_ms, headroom_pct=st.integers(0, 100), gain_pct=st.integers(1, 100)),
+        st.builds(operator.or_, sedf_params, some(min_ppm=managed_ppm, max_ppm=managed_ppm)),
+    ),
     **{
         f"bvt-{version}": Subject(
             named("bvt", version), some(ctx_allow_ns=ctx_allow_ns), bvt_params, some(ctx_allow_ns=ctx_allow_ns)

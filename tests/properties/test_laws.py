@@ -337,6 +337,23 @@ class Histories(RuleBasedStateMachine):
             else:
                 self.on_all(lambda host: host.poll_vcpu(number, timeout_ns))
 
+    @has_domains
+    @rule(data=st.data(), packets=st.integers(0, 50), served_ns=st.integers(0, 20 * MS), is_backend=st.booleans())
+    def communicate(self, data, packets, served_ns, is_backend):
+        """A domain's record of input and output changes, as devices would change it: schedulers may read it."""
+        slot = Poolctl(self.host).slot(data.draw(st.sampled_from(self.domids())))
+        kind = data.draw(st.sampled_from(["rx", "tx"]))
+        for host in self.hosts:
+            io = host.sections["domain_io"]
+            io["is_backend"][slot] = is_backend
+            io["served_ns"][slot] += served_ns
+            io["page_exchanges"][slot] += packets
+            io[f"{kind}_packets"][slot] += packets
+            io[f"{kind}_pending"][slot] = packets % 7
+            if kind == "tx":
+                io["prev_tx_at_ns"][slot] = io["last_tx_at_ns"][slot]
+                io["last_tx_at_ns"][slot] = host.now_ns
+
     def run_for(self, length_ns, cuts):
         until_ns = self.host.now_ns + length_ns
         self.hosts[0].run_until(until_ns)

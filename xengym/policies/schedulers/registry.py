@@ -27,12 +27,16 @@ ENTRY_POINTS = "xengym.schedulers"
 _BUILT_IN = {
     "arinc653": "xengym.policies.schedulers.arinc653:Arinc653Scheduler",
     "bvt": "xengym.policies.schedulers.bvt:BvtScheduler",
+    "communication-aware": "xengym.policies.schedulers.communication_aware:CommunicationAwareScheduler",
     "credit": "xengym.policies.schedulers.credit:CreditScheduler",
     "credit2": "xengym.policies.schedulers.credit2:Credit2Scheduler",
     "external": "xengym.policies.schedulers.external:ExternalScheduler",
     "null": "xengym.policies.schedulers.null:NullScheduler",
     "rtds": "xengym.policies.schedulers.rtds:RtdsScheduler",
     "sedf": "xengym.policies.schedulers.sedf:SedfScheduler",
+    "sedf-dc": "xengym.policies.schedulers.sedf_dc:SedfDcScheduler",
+    "share-guard": "xengym.policies.schedulers.share_guard:ShareGuardScheduler",
+    "workload-manager": "xengym.policies.schedulers.workload_manager:WorkloadManagerScheduler",
 }
 _REGISTERED: dict[str, Callable[..., Scheduler]] = {}
 

@@ -67,14 +67,15 @@ cdef class SedfScheduler(SedfParameters):
     """
 
     versions = tuple(SEDF_RELEASES)
+    scheduler_name = "sedf"
 
     def __init__(self, version="current", *, unblock="extra_support"):
-        rules = sedf_rules(version)
-        self.name = "sedf"
+        rules = sedf_rules(version, self.scheduler_name, self.versions)
+        self.name = self.scheduler_name
         self.version = rules.release
         self.rules_table = rules
         self.rules = {f.name: int(getattr(rules, f.name)) for f in dataclasses.fields(rules) if f.name != "release"}
-        where = f"scheduler sedf {rules.release}"
+        where = f"scheduler {self.name} {rules.release}"
         if unblock not in UNBLOCK_NAMES:
             raise ValueError(f"{where}: unblock must be one of {', '.join(UNBLOCK_NAMES)}; found {unblock!r}")
         if unblock != "extra_support" and not rules.has_unblock_option:
@@ -83,7 +84,7 @@ cdef class SedfScheduler(SedfParameters):
         self.unblock_rule = UNBLOCK_NAMES[unblock]
 
     def __reduce__(self):
-        return _rebuild, (self.version, dict(self.options))
+        return _rebuild, (type(self), self.version, dict(self.options))
 
     def counters(self):
         return {"deadline_exceeded_messages": self.pool.messages if self.rules.counts_messages else 0}
@@ -202,7 +203,7 @@ cdef class SedfScheduler(SedfParameters):
         cdef Decision decision
         cdef int cur = m.pcpu[p].curr
         cdef int idle = m.max_vcpus + p
-        cdef int first, waiting, queue
+        cdef int waiting, extra
         if cur != idle:
             if not is_runnable(m, cur):
                 self.vcpu[cur].is_asleep = 1
@@ -213,23 +214,19 @@ cdef class SedfScheduler(SedfParameters):
             else:
                 self._stop_slice(cur, now_ns)
         self._begin_periods(p, now_ns)
-        first = pc.head[RUNQ]
         waiting = pc.head[WAITQ]
         decision.next_vcpu = idle
-        if first != NO_VCPU:
-            decision.next_vcpu = first
-            decision.slice_ns = self.vcpu[first].slice_ns - self.vcpu[first].used_ns
+        if pc.head[RUNQ] != NO_VCPU:
+            decision = self._among_reserved(p, now_ns)
             if waiting != NO_VCPU:
                 decision.slice_ns = min(decision.slice_ns, begin_of(&self.vcpu[waiting]) - now_ns)
         elif waiting != NO_VCPU:
             decision.slice_ns = begin_of(&self.vcpu[waiting]) - now_ns
             if decision.slice_ns >= EXTRA_QUANTUM_NS:
-                for queue in range(PENALTY, UTILISATION + 1):
-                    if pc.head[queue] != NO_VCPU:
-                        decision.next_vcpu = pc.head[queue]
-                        self.vcpu[decision.next_vcpu].runs_extra = queue
-                        decision.slice_ns = EXTRA_QUANTUM_NS
-                        break
+                extra = self._next_extra(p, now_ns)
+                if extra != NO_VCPU:
+                    decision.next_vcpu = extra
+                    decision.slice_ns = EXTRA_QUANTUM_NS
         else:
             decision.slice_ns = IDLE_SLICE_NS
         if decision.slice_ns < 0:  # weights beside reservations of more than 95 ms
@@ -240,6 +237,21 @@ cdef class SedfScheduler(SedfParameters):
         pc.slice_ends_ns = now_ns + decision.slice_ns
         return decision
 
+    cdef Decision _among_reserved(self, int p, int64_t now_ns) noexcept nogil:
+        cdef Decision decision
+        decision.next_vcpu = self.pcpu[p].head[RUNQ]
+        decision.slice_ns = self.vcpu[decision.next_vcpu].slice_ns - self.vcpu[decision.next_vcpu].used_ns
+        return decision
 
-def _rebuild(version, options):
-    return SedfScheduler(version, **options)
+    cdef int _next_extra(self, int p, int64_t now_ns) noexcept nogil:
+        cdef int queue, v
+        for queue in range(PENALTY, UTILISATION + 1):
+            v = self.pcpu[p].head[queue]
+            if v != NO_VCPU:
+                self.vcpu[v].runs_extra = queue
+                return v
+        return NO_VCPU
+
+
+def _rebuild(kind, version, options):
+    return kind(version, **options)

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 from xengym.machine.mask cimport mask_next
 from xengym.machine.state cimport Machine, is_current
-from xengym.policies.schedulers.api cimport Hypervisor
+from xengym.policies.schedulers.api cimport MAX_TUNABLES, Hypervisor
 from xengym.policies.schedulers.sedf_periods cimport SedfPeriods, in_proportion
 from xengym.policies.schedulers.sedf_state cimport PENALTY, UTILISATION, SedfDomain, SedfVcpu
 
@@ -26,6 +26,9 @@ _PARAMS = ("period_ns", "slice_ns", "latency_ns", "extratime", "weight")
 cdef class SedfParameters(SedfPeriods):
     """Sets and reports parameters; all vCPUs of a domain get the same, unless one is set alone."""
 
+    #: Domain parameters that a scheduler derived from SEDF has beside SEDF's: name to least and greatest value.
+    own_params = {}
+
     def tunables(self):
         # A slice of 0 is best effort with extra weight 1, whatever the period is, and always takes part in extra time.
         return [
@@ -35,11 +38,16 @@ cdef class SedfParameters(SedfPeriods):
         ]
 
     def check_domain_params(self, where, num_vcpus, params):
-        unknown = set(params) - set(_PARAMS)
+        known = (*_PARAMS, *self.own_params)
+        unknown = set(params) - set(known)
         if unknown:
             raise ValueError(
-                f"{where}: unknown parameter {', '.join(sorted(unknown))}; expected one of {', '.join(_PARAMS)}"
+                f"{where}: unknown parameter {', '.join(sorted(unknown))}; expected one of {', '.join(known)}"
             )
+        for name, (low, high) in self.own_params.items():
+            if name in params:
+                check_integer(where, name, params[name], low, high)
+        params = {name: value for name, value in params.items() if name in _PARAMS}
         if not params:
             return
         rules = self.rules_table
@@ -64,15 +72,23 @@ cdef class SedfParameters(SedfPeriods):
         cdef int first = self.m.domain[d].first_vcpu
         cdef int count = self.m.domain[d].num_vcpus
         self._adjust(f"domain {self.m.domain[d].domid}", d, first, count, params)
+        self._set_own_params(d, {name: value for name, value in params.items() if name in self.own_params})
+
+    def _set_own_params(self, int d, params):
+        """Set those of ``own_params`` that are given; they have been checked."""
 
     def adjust_vcpu(self, int v, params):
         cdef int d = self.m.vcpu[v].domain
         where = f"domain {self.m.domain[d].domid} vCPU {self.m.vcpu[v].vcpu_in_domain}"
+        for name in self.own_params:
+            if name in params:
+                raise ValueError(f"{where}, scheduler {self.name} {self.version}: {name} is a parameter of the domain")
         self._adjust(where, d, v, 1, params)
 
     def _adjust(self, where, int d, int first, int count, params):
         cdef Request request
-        self.check_domain_params(f"{where}, scheduler sedf {self.version}", self.m.domain[d].num_vcpus, params)
+        self.check_domain_params(f"{where}, scheduler {self.name} {self.version}", self.m.domain[d].num_vcpus, params)
+        params = {name: value for name, value in params.items() if name in _PARAMS}
         if not params:
             return
         request.period_ns = params.get("period_ns", 0)
@@ -180,9 +196,9 @@ cdef class SedfParameters(SedfPeriods):
     cdef void set_tunables(self, int d, const int64_t* values, int64_t now_ns) noexcept nogil:
         cdef SedfDomain* dom = &self.domain[d]
         cdef Request request
-        cdef int64_t old[3]
+        cdef int64_t old[MAX_TUNABLES]
         cdef int i
-        self.get_tunables(d, old)
+        self.get_tunables(d, old)  # of a derived scheduler: SEDF's three come first
         if old[0] == values[0] and old[1] == values[1] and old[2] == values[2]:
             return
         for i in range(3):

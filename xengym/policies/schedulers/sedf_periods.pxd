@@ -19,7 +19,12 @@ cdef extern from *:
 cdef class SedfPeriods(SedfState):
     cdef void _stop_slice(self, int v, int64_t now_ns) noexcept nogil
     cdef void _stop_extra(self, int v, int64_t now_ns) noexcept nogil
+    # A turn of extra time as long as this: what it adds to the score in UTILISATION.
+    cdef int64_t _price_of_turn(self, int v, int64_t ran_ns) noexcept nogil
     cdef void _begin_periods(self, int p, int64_t now_ns) noexcept nogil
+    # v's period begins, which has a slice. False: there is nothing of it to run on, and it waits for the next one, to
+    # which the deadline has been moved.
+    cdef bint _period_begins(self, int v, int64_t now_ns) noexcept nogil
     cdef void _short_block(self, int v, int64_t now_ns) noexcept nogil
     cdef void _long_block(self, int v, int64_t now_ns) noexcept nogil
     cdef void _shorten_period(self, int v, int64_t period_ns) noexcept nogil

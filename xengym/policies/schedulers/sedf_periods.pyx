@@ -62,16 +62,22 @@ cdef class SedfPeriods(SedfState):
                 svc.wants_penalty = 0
         else:
             charge = svc.utilisation_score
-            if svc.extraweight:
-                svc.utilisation_score = (1 << 17) // svc.extraweight
-            else:
-                # Xen divides by the slice even where it is 0 (no reservation and no weight) and traps.
-                svc.utilisation_score = (svc.period_ns << 10) // max(svc.slice_ns, 1)
+            svc.utilisation_score = self._price_of_turn(v, now_ns - svc.started_at_ns)
         if svc.is_asleep:
             self._remove(v)
             self._remove_extra(v, UTILISATION if queue == PENALTY else PENALTY)
         elif svc.is_extra_aware if queue == UTILISATION else svc.wants_penalty:
             self._insert_extra(v, queue, charge)
+
+    cdef int64_t _price_of_turn(self, int v, int64_t ran_ns) noexcept nogil:
+        cdef SedfVcpu* svc = &self.vcpu[v]
+        if svc.extraweight:
+            return (1 << 17) // svc.extraweight
+        # Xen divides by the slice even where it is 0 (no reservation and no weight) and traps.
+        return (svc.period_ns << 10) // max(svc.slice_ns, 1)
+
+    cdef bint _period_begins(self, int v, int64_t now_ns) noexcept nogil:
+        return True
 
     cdef void _begin_periods(self, int p, int64_t now_ns) noexcept nogil:
         """Let the periods begin that are due, and end those that are over."""
@@ -80,9 +86,13 @@ cdef class SedfPeriods(SedfState):
         cdef int following
         while v != NO_VCPU and begin_of(&self.vcpu[v]) <= now_ns:
             self._unlink(v, WAITQ)
-            self._insert_by_time(v, RUNQ)
-            if self.vcpu[v].slice_ns > 0:
+            if self.vcpu[v].slice_ns <= 0:
+                self._insert_by_time(v, RUNQ)
+            elif self._period_begins(v, now_ns):
+                self._insert_by_time(v, RUNQ)
                 trace(self.m, TRACE_REPLENISH, p, v, 0, self.vcpu[v].slice_ns)
+            else:
+                self._insert_by_time(v, WAITQ)
             v = self.pcpu[p].head[WAITQ]
         v = self.pcpu[p].head[RUNQ]
         while v != NO_VCPU:
@@ -103,7 +113,10 @@ cdef class SedfPeriods(SedfState):
                 if svc.deadline_ns < now_ns:
                     svc.deadline_ns += ceil_div(now_ns - svc.deadline_ns, svc.period_ns) * svc.period_ns
                 svc.used_ns = 0
-                self._insert_by_time(v, WAITQ if begin_of(svc) > now_ns else RUNQ)
+                if begin_of(svc) > now_ns or (svc.slice_ns > 0 and not self._period_begins(v, now_ns)):
+                    self._insert_by_time(v, WAITQ)
+                else:
+                    self._insert_by_time(v, RUNQ)
             else:
                 return
             v = following

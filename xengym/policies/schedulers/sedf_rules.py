@@ -97,14 +97,19 @@ SEDF_RELEASES: dict[str, SedfRules] = {
 }
 
 
-def sedf_rules(version: str) -> SedfRules:
+def sedf_rules(version: str, scheduler: str = "sedf", versions: tuple[str, ...] = tuple(SEDF_RELEASES)) -> SedfRules:
     """Rules of a release.
+
+    Args:
+        version: the release.
+        scheduler: name of the scheduler that has those rules.
+        versions: releases on which that scheduler is based.
 
     Raises:
         ValueError: the release is not known; the message lists those that are.
     """
-    try:
-        return SEDF_RELEASES[version]
-    except KeyError:
-        known = ", ".join(SEDF_RELEASES)
-        raise ValueError(f"unknown version {version!r} of scheduler 'sedf'; expected one of {known}") from None
+    if version not in versions:
+        raise ValueError(
+            f"unknown version {version!r} of scheduler {scheduler!r}; expected one of {', '.join(versions)}"
+        )
+    return SEDF_RELEASES[version]

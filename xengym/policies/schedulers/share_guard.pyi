@@ -1,0 +1,6 @@
+from xengym.policies.schedulers.sedf_dc import SedfDcScheduler
+
+class ShareGuardScheduler(SedfDcScheduler):
+    def __init__(
+        self, version: str = ..., *, poll_ms: int = ..., attribution: str = ..., collects_debts: bool = ...
+    ) -> None: ...

@@ -1,0 +1,6 @@
+from xengym.policies.schedulers.sedf_intervals import SedfIntervals
+
+class WorkloadManagerScheduler(SedfIntervals):
+    def __init__(
+        self, version: str = ..., *, interval_ms: int = ..., headroom_pct: int = ..., gain_pct: int = ...
+    ) -> None: ...
