@@ -12,14 +12,14 @@ MAX_SECTORS = 2**32
 class DiskModel:
     """A disk with one set of heads. Sectors have 512 bytes.
 
-    A request that continues the one before takes command and transfer only. Any other one takes command, seek, on average
-    half a turn, and transfer. The seek over a part x of the disk takes ``seek_min + (seek_max - seek_min) * sqrt(x)``: the
-    shape of short and middle seeks in Ruemmler and Wilkes, "An introduction to disk drive modeling", IEEE Computer 1994;
-    that it holds for long ones as well is a simplification.
+    A request that continues the one before takes command and transfer only. Any other one takes command, seek, on
+    average half a turn, and transfer. The seek over a part x of the disk takes
+    ``seek_min + (seek_max - seek_min) * sqrt(x)``: the shape of short and middle seeks in Ruemmler and Wilkes, "An
+    introduction to disk drive modeling", IEEE Computer 1994; that it holds for long ones as well is a simplification.
 
     The defaults are a 10,000 rpm SCSI disk of about 2002, the class that Barham et al. 2003 used: 6 ms a turn from the
-    name, 0.5 ms to the next track and 4.7 ms on average from data sheets of that time, from memory (over uniformly random
-    distances the mean of sqrt(x) is 8/15, hence 8.4 ms over the whole disk); 60 MB/s assumed, as are the rest.
+    name, 0.5 ms to the next track and 4.7 ms on average from data sheets of that time, from memory (over uniformly
+    random distances the mean of sqrt(x) is 8/15, hence 8.4 ms over the whole disk); 60 MB/s assumed, as are the rest.
 
     Attributes:
         num_sectors: size.

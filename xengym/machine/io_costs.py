@@ -1,8 +1,8 @@
 """What input and output cost in CPU time, each figure with its source.
 
-Three machines that must not be mixed: that of Barham et al. 2003 (drivers in the hypervisor), that of Menon et al. 2006
-(split drivers), and what an HVM guest's emulated devices cost on the latter. Figures marked *fitted* were chosen so that
-the rates named beside them come out; the division among the steps of a path is assumed.
+Three machines that must not be mixed: that of Barham et al. 2003 (drivers in the hypervisor), that of Menon et al.
+2006 (split drivers), and what an HVM guest's emulated devices cost on the latter. Figures marked *fitted* were chosen
+so that the rates named beside them come out; the division among the steps of a path is assumed.
 """
 
 from __future__ import annotations
