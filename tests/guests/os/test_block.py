@@ -11,8 +11,8 @@ SERVICE_NS = 100 * US + 5_000 * US + PAGE_NS  # of a page at a quarter of the di
 QUARTER = STILL.num_sectors // 4
 
 
-# Hand-worked from SPLIT_COSTS, one page, all domains idle. A domain that is woken enters its handler (600) and looks at a
-# port (300); a hypercall (400) is owed afterwards, so it delays nobody here.
+# Hand-worked from SPLIT_COSTS, one page, all domains idle. A domain that is woken enters its handler (600) and looks at
+# a port (300); a hypercall (400) is owed afterwards, so it delays nobody here.
 ENTER, PORT = 600, 300
 WAYS = {
     # Stack, front end and grant; back end, map and driver; interrupt and answer; the guest's completion.
