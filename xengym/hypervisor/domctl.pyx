@@ -40,7 +40,8 @@ cdef class Domctl:
 
     # -- who may ask, and about whom -----------------------------------------------------------------------------
 
-    def _authorise(self):
+    def authorise(self):
+        """Raise ``PrivilegeError`` unless the caller may use the control interface."""
         cdef Machine* m = &self.host.m
         cdef int d
         if self.caller == 0:
@@ -100,7 +101,7 @@ cdef class Domctl:
         Returns:
             The domain's slot in the state arrays.
         """
-        self._authorise()
+        self.authorise()
         cdef Host host = self.host
         cdef Machine* m = &host.m
         cdef int d, v, i, first, p
@@ -192,7 +193,7 @@ cdef class Domctl:
 
     def destroy_domain(self, domid):
         """Take the domain off its pCPUs and forget it."""
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
         cdef int v
@@ -208,7 +209,7 @@ cdef class Domctl:
 
     def pause_domain(self, domid):
         """Stop the domain's vCPUs until ``unpause_domain``; calls nest."""
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
         cdef int v
@@ -218,7 +219,7 @@ cdef class Domctl:
 
     def unpause_domain(self, domid):
         """Undo one ``pause_domain``."""
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
         cdef int v
@@ -235,7 +236,7 @@ cdef class Domctl:
 
     def set_vcpu_online(self, domid, vcpu_in_domain, bint online):
         """Hot-plug: bring a vCPU online or take it offline; its program goes on where it was."""
-        self._authorise()
+        self.authorise()
         cdef int v = self._vcpu(domid, vcpu_in_domain)
         cdef Vcpu* vc = &self.host.m.vcpu[v]
         if online and vc.pause_flags & PAUSE_DOWN:
@@ -251,7 +252,7 @@ cdef class Domctl:
 
         The vCPU is placed anew even if its present pCPU stays legal, as Xen does.
         """
-        self._authorise()
+        self.authorise()
         cdef int v = self._vcpu(domid, vcpu_in_domain)
         cdef Vcpu* vc = &self.host.m.vcpu[v]
         where = f"domain {domid} vCPU {vcpu_in_domain}"
@@ -272,14 +273,14 @@ cdef class Domctl:
 
     def adjust_domain(self, domid, **params):
         """Set scheduler parameters of a domain, as ``xl sched-credit -d`` does."""
-        self._authorise()
+        self.authorise()
         cdef int d = self._slot(domid)
         self._scheduler(d).adjust_domain(d, params)
         trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, d, 0)
 
     def adjust_vcpu(self, domid, vcpu_in_domain, **params):
         """Set scheduler parameters of one vCPU, as ``xl sched-rtds -v`` does, where the scheduler has such."""
-        self._authorise()
+        self.authorise()
         cdef int v = self._vcpu(domid, vcpu_in_domain)
         self._scheduler(self.host.m.vcpu[v].domain).adjust_vcpu(v, params)
         trace(&self.host.m, TRACE_ADJUST, 0, v, self.host.m.vcpu[v].domain, 0)
@@ -291,7 +292,7 @@ cdef class Domctl:
 
     def adjust_scheduler(self, *, pool=0, **params):
         """Set parameters of the whole scheduler of a cpupool, as ``xl sched-credit -s`` does."""
-        self._authorise()
+        self.authorise()
         if pool not in self.host.schedulers:
             raise ValueError(f"no cpupool {pool!r} on this host; there are {sorted(self.host.schedulers)}")
         self.host.schedulers[pool].adjust(params)

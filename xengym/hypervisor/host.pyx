@@ -445,7 +445,8 @@ cdef class Host(HostCore):
 
     def __reduce__(self):
         limits = {"max_domains": self.m.max_domains, "max_vcpus": self.m.max_vcpus, "costs": self.costs}
-        return _rebuild, (self.topology, copy.copy(self.scheduler_policy), self.guest_kinds, limits, self.snapshot())
+        kinds = [copy.copy(kind) for kind in self.guest_kinds]
+        return _rebuild, (self.topology, copy.copy(self.scheduler_policy), kinds, limits, self.snapshot())
 
     # -- trace ---------------------------------------------------------------------------------------------------
 

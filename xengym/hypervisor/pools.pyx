@@ -58,7 +58,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: there are as many pools as there can be, or the scheduler serves another pool.
         """
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int pool
         self._check_free(scheduler)
@@ -80,7 +80,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: no such pool, pool 0, or domains run in it.
         """
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         self._check_pool(pool)
         if pool == 0:
@@ -101,7 +101,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: no such pool or pCPU, or the pCPU is in a pool.
         """
-        self._authorise()
+        self.authorise()
         self._check_pool(pool)
         self._check_pcpu(p)
         if self.host.m.pcpu[p].pool != NO_POOL:
@@ -118,7 +118,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: it is in no pool, or the last pCPU of a pool in which domains run.
         """
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int pool, v
         self._check_pcpu(p)
@@ -152,7 +152,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: no such domain or pool, or the pool has no pCPU; nothing is changed then.
         """
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int d = self._slot(domid)
         cdef int v
@@ -188,7 +188,7 @@ cdef class Poolctl(Domctl):
         Raises:
             ValueError: no such pool, or the scheduler serves another pool; nothing is changed then.
         """
-        self._authorise()
+        self.authorise()
         cdef Machine* m = &self.host.m
         cdef int d, v
         self._check_pool(pool)

@@ -152,6 +152,7 @@ cdef struct Nic:
     int64_t tx_packets
     int64_t rx_dropped        # no receive buffer was free
     int64_t lost              # on the network, by chance or in a full switch
+    uint64_t denied           # domain slots that may not have an interface on it, a bit each
     uint64_t loss_key
     uint64_t loss_counter
     int32_t loss_ppm
@@ -189,12 +190,16 @@ cdef struct Half:
     int64_t message_bytes
     int64_t made_at_ns        # the present message was handed over
     int64_t progress_at_ns    # last acknowledgement that was news, or first packet of a message
-    int32_t unacked           # packets that have arrived and are not acknowledged yet
-    int32_t wants_ack         # an acknowledgement is due now
+    int64_t recover           # it went back when this one was the next to send; once is enough for a loss
+    int32_t unacked           # packets that have arrived and for which no acknowledgement is due yet
+    int32_t acks_due          # by the side that receives these packets
+    int32_t allowance         # packets on their way at most, as losses have taught it
+    int32_t grown             # packets acknowledged since it last grew
     int32_t duplicates        # acknowledgements in a row that were no news
     int32_t retries           # in a row
     int32_t is_queued         # in its domain's list of connections that have something to send
     int32_t next_queued
+    int32_t reserved
 
 cdef struct Flow:
     int32_t state

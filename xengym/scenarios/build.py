@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
 from xengym.guests.programs import Hog, OnOff, Periodic, ProgramSpec, Replay, Server, WorkList
 from xengym.guests.server import ReplayKind, ServerKind
+from xengym.hypervisor.core import GuestKind
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.costs import Costs
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
+from xengym.scenarios.closed import DistributionConfig
 from xengym.scenarios.config import (
-    DistributionConfig,
     DomainConfig,
     HogConfig,
     ListConfig,
@@ -32,7 +33,9 @@ from xengym.scenarios.config import (
     SchedulerConfig,
     ServerConfig,
 )
+from xengym.scenarios.build_devices import create_devices, device_kind, has_devices, os_program
 from xengym.scenarios.demand import DemandSource, find_demand
+from xengym.scenarios.devices import OsConfig
 from xengym.sim.random import DistributionSpec
 from xengym.units import MS_NS, ms_to_ns, s_to_ns, us_to_ns
 
@@ -123,7 +126,9 @@ def build_host(config: ScenarioConfig) -> Host:
     except ValueError as error:
         raise ScenarioError(f"key 'machine': {error}") from error
     costs = Costs(us_to_ns(config.costs.context_switch_us), us_to_ns(config.costs.cache_refill_us))
-    kinds = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind()]
+    kinds: list[GuestKind] = [HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind()]
+    if has_devices(config):
+        kinds.append(device_kind(config))
     return Host(
         topology,
         build_scheduler(config.scheduler),
@@ -185,6 +190,11 @@ class Plan:
                 control.create_domain(domid, program, **self._arguments[index])
             except ValueError as error:
                 raise ScenarioError(f"key 'domains.{index}' ({domain.name}): {error}") from error
+        if has_devices(self.config):
+            try:
+                create_devices(host, self.config)
+            except ValueError as error:
+                raise ScenarioError(str(error)) from error
 
 
 def populate(host: Host, config: ScenarioConfig, *, seed: int, data: Path | None = None) -> None:
@@ -226,6 +236,8 @@ def _program(domain: DomainConfig) -> ProgramSpec | None:
                 return OnOff(_distribution(program.run), _distribution(program.sleep))
             case ServerConfig():
                 return Server(_distribution(program.arrival), _distribution(program.service))
+            case OsConfig():
+                return os_program(program)
             case ReplayConfig():
                 return None
             case _:

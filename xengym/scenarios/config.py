@@ -11,35 +11,23 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
+from xengym.scenarios.closed import Closed, DistributionConfig, NonNegativeMs, PositiveMs
+from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VifConfig
 
-NonNegativeMs = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-PositiveMs = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
 
 
 class ScenarioError(ValueError):
     """A scenario cannot be used; the message names file and key."""
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class DistributionConfig(_Closed):
-    """A named distribution of durations; ``spread`` as in ``sim.random.DistributionSpec``."""
-
-    kind: Literal["constant", "uniform", "exponential", "pareto", "lognormal"]
-    mean_ms: NonNegativeMs
-    spread: Annotated[float, Field(ge=0, le=10)] = 0.0
-
-
-class HogConfig(_Closed):
+class HogConfig(Closed):
     """Always wants to run."""
 
     kind: Literal["hog"]
 
 
-class PeriodicConfig(_Closed):
+class PeriodicConfig(Closed):
     """Runs so long, then blocks until the next period."""
 
     kind: Literal["periodic"]
@@ -48,7 +36,7 @@ class PeriodicConfig(_Closed):
     offset_ms: NonNegativeMs = 0.0
 
 
-class ListConfig(_Closed):
+class ListConfig(Closed):
     """A list of [run, block] pairs in ms; block -1 yields."""
 
     kind: Literal["list"]
@@ -56,7 +44,7 @@ class ListConfig(_Closed):
     loop: bool = True
 
 
-class OnOffConfig(_Closed):
+class OnOffConfig(Closed):
     """Random work and random sleep in turn (``on`` and ``off`` would be booleans in YAML)."""
 
     kind: Literal["onoff"]
@@ -64,7 +52,7 @@ class OnOffConfig(_Closed):
     sleep: DistributionConfig
 
 
-class ServerConfig(_Closed):
+class ServerConfig(Closed):
     """Open arrivals with a queue."""
 
     kind: Literal["server"]
@@ -72,7 +60,7 @@ class ServerConfig(_Closed):
     service: DistributionConfig
 
 
-class ReplayConfig(_Closed):
+class ReplayConfig(Closed):
     """Demand from a utilisation trace (PlanetLab day, or the calibrated generator).
 
     Attributes:
@@ -94,11 +82,12 @@ class ReplayConfig(_Closed):
 
 
 ProgramConfig = Annotated[
-    HogConfig | PeriodicConfig | ListConfig | OnOffConfig | ServerConfig | ReplayConfig, Field(discriminator="kind")
+    HogConfig | PeriodicConfig | ListConfig | OnOffConfig | ServerConfig | ReplayConfig | OsConfig,
+    Field(discriminator="kind"),
 ]
 
 
-class DomainConfig(_Closed):
+class DomainConfig(Closed):
     """One domain.
 
     Attributes:
@@ -112,6 +101,10 @@ class DomainConfig(_Closed):
         cpus_soft: pCPUs it prefers; default all.
         latency_target_ms: agreed response time of its jobs; 0: none.
         agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
+        vifs: its virtual network interfaces; its program must be an operating system (``os``).
+        clients: populations of clients outside that talk to it.
+        transfers: bulk transfers that it begins or takes part in.
+        calls: name of the domain whose service its own service asks.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=32)]
@@ -124,9 +117,13 @@ class DomainConfig(_Closed):
     cpus_soft: list[int] | None = None
     latency_target_ms: NonNegativeMs = 0.0
     agreed_pcpus: Annotated[float, Field(ge=0, le=256)] = 0.0
+    vifs: list[VifConfig] = Field(default_factory=list)
+    clients: list[ClientsConfig] = Field(default_factory=list)
+    transfers: list[TransferConfig] = Field(default_factory=list)
+    calls: str | None = None
 
 
-class MachineConfig(_Closed):
+class MachineConfig(Closed):
     """Shape of the machine."""
 
     sockets: PositiveInt = 1
@@ -134,7 +131,7 @@ class MachineConfig(_Closed):
     threads_per_core: PositiveInt = 1
 
 
-class SchedulerConfig(_Closed):
+class SchedulerConfig(Closed):
     """Scheduler, release and boot options."""
 
     name: str = "credit"
@@ -142,14 +139,14 @@ class SchedulerConfig(_Closed):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class CostsConfig(_Closed):
+class CostsConfig(Closed):
     """Costs paid at a switch to another vCPU; sources in ``machine.costs``."""
 
     context_switch_us: Annotated[float, Field(ge=0, le=1e6)] = 3.0
     cache_refill_us: Annotated[float, Field(ge=0, le=1e6)] = 20.0
 
 
-class ControlConfig(_Closed):
+class ControlConfig(Closed):
     """When the agent acts, in simulated time."""
 
     interval_ms: PositiveMs = 10.0
@@ -157,7 +154,7 @@ class ControlConfig(_Closed):
     warmup_ms: NonNegativeMs = 100.0
 
 
-class RewardConfig(_Closed):
+class RewardConfig(Closed):
     """Weights of the reward's terms."""
 
     sla: float = 1.0
@@ -166,14 +163,14 @@ class RewardConfig(_Closed):
     switching: float = 0.5
 
 
-class LimitsConfig(_Closed):
+class LimitsConfig(Closed):
     """Largest machine state an episode may need; spaces are sized by it."""
 
     max_domains: PositiveInt = 8
     max_vcpus: PositiveInt = 32
 
 
-class ScenarioConfig(_Closed):
+class ScenarioConfig(Closed):
     """A whole scenario."""
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.:-]*$")]
@@ -182,6 +179,7 @@ class ScenarioConfig(_Closed):
     scheduler: SchedulerConfig = SchedulerConfig()
     costs: CostsConfig = CostsConfig()
     domains: Annotated[list[DomainConfig], Field(min_length=1)]
+    devices: DevicesConfig = DevicesConfig()
     control: ControlConfig = ControlConfig()
     reward: RewardConfig = RewardConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -203,12 +201,39 @@ class ScenarioConfig(_Closed):
             for value in values:
                 if values.count(value) > 1:
                     raise ValueError(f"domains: {what} {value!r} is used {values.count(value)} times, expected once")
+        for i, domain in enumerate(self.domains):
+            _check_devices(f"domains.{i} ({domain.name})", domain, self)
         return self
+
+    def index_of(self, name: str) -> int:
+        """Place of a domain in the list, by name."""
+        return [domain.name for domain in self.domains].index(name)
 
     def domid(self, index: int) -> int:
         """Id of the domain at a place of the list."""
         domid = self.domains[index].id
         return index if domid is None else domid
+
+
+def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -> None:
+    """What a domain says of its devices must fit what else there is."""
+    names = [other.name for other in scenario.domains]
+    with_os = [other.name for other in scenario.domains if isinstance(other.program, OsConfig)]
+    nics = [nic.name for nic in scenario.devices.nics]
+    uses_devices = domain.vifs or domain.clients or domain.transfers or domain.calls
+    if uses_devices and domain.name not in with_os:
+        raise ValueError(f"{where}: only a domain whose program is 'os' has devices, clients or calls")
+    for vif in domain.vifs:
+        if vif.nic is not None and vif.nic not in nics:
+            raise ValueError(f"{where}: vifs: nic {vif.nic!r} is not among devices.nics ({', '.join(nics) or 'none'})")
+        if vif.backend is not None and vif.backend not in with_os:
+            raise ValueError(f"{where}: vifs: backend {vif.backend!r} is no domain whose program is 'os'")
+    for peer in (*(transfer.peer for transfer in domain.transfers), domain.calls):
+        if peer is not None and peer not in with_os:
+            known = ", ".join(names)
+            raise ValueError(f"{where}: {peer!r} is no domain whose program is 'os'; the domains are {known}")
+    if domain.clients and not domain.vifs:
+        raise ValueError(f"{where}: clients need a network interface (vifs) to talk to")
 
 
 def explain(error: ValidationError, source: str) -> str:

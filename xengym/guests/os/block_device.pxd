@@ -11,10 +11,13 @@ cdef class OsBlockDevice(OsDisk):
 
     cdef Vbd* _vbd(self, int i) except NULL
     cdef void _no_grants(self, BlockRequest* request) noexcept nogil
+    cdef bint _connect_vbd(self, int i, int backend) noexcept nogil
     cdef void _disconnect_vbd(self, int i) noexcept nogil
     cdef void _remove_vbd(self, int i) noexcept nogil
     cdef void _let_others(self, int backend) noexcept nogil
+    # Domain d's drivers crash; they have started again.
     cdef void backend_lost(self, int d) noexcept nogil
+    cdef void backend_found(self, int d) noexcept nogil
     cdef void _unmap(self, Vbd* vbd, BlockRequest* request) noexcept nogil
     cdef void return_grants(self, int i, int id) noexcept nogil
     # For those above: back end d may take more requests; a device has been connected, or connected again; it is gone while

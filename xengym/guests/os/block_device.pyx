@@ -147,19 +147,8 @@ cdef class OsBlockDevice(OsDisk):
             raise ValueError(f"virtual block device {i} is connected already")
         if self.disk[vbd.disk].backend != backend:
             raise ValueError(f"disk {vbd.disk} has its driver in {self.disk[vbd.disk].backend}, not in {backend}")
-        vbd.backend_port = NO_DEVICE
-        if backend >= 0:
-            vbd.backend_port = self.new_port(backend, make_item(ITEM_BLKBACK, i))
-            if vbd.backend_port < 0:
-                raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
-            self.connect_ports(vbd.frontend, vbd.frontend_port, backend, vbd.backend_port)
-            self.m.io[backend].is_backend = 1
-        vbd.backend = backend
-        ring_reset(&vbd.ring, BLOCK_SLOTS, vbd.ring.req_prod)
-        vbd.notify_due = 0
-        vbd.is_connected = 1
-        vbd.reconnections += 1
-        self.vbd_connected(i)
+        if not self._connect_vbd(i, backend):
+            raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
 
     def disconnect_vbd(self, int i):
         """The back end fails, or lets go of a device; what the front end has asked for waits until it is connected again."""
@@ -214,6 +203,24 @@ cdef class OsBlockDevice(OsDisk):
                     own.vbd = other
                     break
 
+    cdef bint _connect_vbd(self, int i, int backend) noexcept nogil:
+        """Connect a device that is not connected; False: the back end has no port left."""
+        cdef Vbd* vbd = &self.vbd[i]
+        vbd.backend_port = NO_DEVICE
+        if backend >= 0:
+            vbd.backend_port = self.new_port(backend, make_item(ITEM_BLKBACK, i))
+            if vbd.backend_port < 0:
+                return False
+            self.connect_ports(vbd.frontend, vbd.frontend_port, backend, vbd.backend_port)
+            self.m.io[backend].is_backend = 1
+        vbd.backend = backend
+        ring_reset(&vbd.ring, BLOCK_SLOTS, vbd.ring.req_prod)
+        vbd.notify_due = 0
+        vbd.is_connected = 1
+        vbd.reconnections += 1
+        self.vbd_connected(i)
+        return True
+
     cdef void _disconnect_vbd(self, int i) noexcept nogil:
         cdef Vbd* vbd = &self.vbd[i]
         cdef BlockRequest* request
@@ -257,6 +264,14 @@ cdef class OsBlockDevice(OsDisk):
         for n in range(self.max_disks):
             if self.disk[n].in_use and self.disk[n].backend == d:
                 self._free_forgotten(n)
+
+    cdef void backend_found(self, int d) noexcept nogil:
+        """Domain d's drivers are there again: the devices that they served are connected."""
+        cdef int i
+        for i in range(self.max_vbds):
+            if (self.vbd[i].in_use and not self.vbd[i].is_connected and self.vbd[i].backend == d
+                    and self.disk[self.vbd[i].disk].backend == d):
+                self._connect_vbd(i, d)
 
     cdef void _unmap(self, Vbd* vbd, BlockRequest* request) noexcept nogil:
         cdef int k

@@ -244,6 +244,8 @@ cdef class OsCore(GuestKind):
             self.host.segment_done(v)
             self.finish(v, os.item)
         elif os.mode == MODE_PROGRAM:
+            # What the program does now is in the kernel: events are found at the end, in `plan`.
+            os.mode = MODE_KERNEL
             self.host.segment_done(v)
             self.finish_program(v)
         self.plan(v)

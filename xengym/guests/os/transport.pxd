@@ -10,6 +10,7 @@ cdef enum:
 cdef class OsTransport(OsNetfront):
     cdef readonly int max_flows
     cdef Flow* flow
+    cdef int32_t* free_flow   # first of the list of those not in use
     cdef Half* half           # of connection f, what side s sends: 2 * f + s
     cdef Packet* loose_packet  # LOOSE_SLOTS of each domain
     cdef SendQueue* send_queue
@@ -24,6 +25,7 @@ cdef class OsTransport(OsNetfront):
     cdef void send_loose(self, int d, Packet* packet) noexcept nogil
     cdef int _mss(self, Flow* flow, int side) noexcept nogil
     cdef void _unqueue(self, int f, int side) noexcept nogil
+    cdef void _go_back(self, Half* half) noexcept nogil
     cdef void _make_ack(self, int f, int side, Packet* packet) noexcept nogil
     cdef bint _can_send(self, int f, int side) noexcept nogil
     cdef void _make_packet(self, int f, int side, Packet* packet) noexcept nogil

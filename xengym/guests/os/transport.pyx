@@ -1,14 +1,14 @@
 """Connections in the manner of TCP, counted in packets: a window, cumulative acknowledgements, repetition.
 
 A connection carries messages, in either direction one at a time; a *bulk* connection carries data without end one way. A
-side has at most `window` packets on their way. Every second packet is acknowledged at once, and so is the last one of an
+side has at most `window` packets on their way; a loss halves that, and each round without one adds a packet again. Every second packet is acknowledged at once, and so is the last one of an
 answer; a request is acknowledged by the answer, or by a timer. Packets that do not come in order are dropped and
 acknowledged again: after three such, or when nothing was news for the retransmission time (which doubles), the sender
 goes back to the first one that is missing. After too many times in vain the connection is given up and its request
 reported failed, so nothing is lost silently. A client outside acknowledges large offloaded packets as the wire's packets
 that they are.
 
-Simplified against TCP: no handshake (connections exist before they are used), no slow start or congestion window, headers
+Simplified against TCP: no handshake (connections exist before they are used), no slow start, headers
 weigh nothing. The coarse timers are in the manner of BSD's.
 """
 from libc.stdint cimport int32_t, int64_t
@@ -29,6 +29,7 @@ from xengym.machine.io_state import FLOW_DTYPE, HALF_DTYPE, PACKET_DTYPE, SEND_Q
 
 cdef int64_t SLOW_TICK_NS = 100_000_000       # half of BSD's fast timer and a fifth of its slow one
 cdef int64_t ENDLESS = <int64_t>1 << 60
+cdef int MIN_ALLOWANCE = 2
 cdef int64_t OFFLOAD_BYTES = 65_536
 
 
@@ -55,6 +56,7 @@ cdef class OsTransport(OsNetfront):
         return [
             *OsNetfront.sections(self, max_vcpus, max_domains),
             ("flow", FLOW_DTYPE, self.max_flows),
+            ("free_flow", np.dtype(np.int32), 1),
             ("half", HALF_DTYPE, 2 * self.max_flows),
             ("loose", PACKET_DTYPE, max_domains * LOOSE_SLOTS),
             ("send_queue", SEND_QUEUE_DTYPE, max_domains),
@@ -66,10 +68,14 @@ cdef class OsTransport(OsNetfront):
         cdef Half[::1] half = views["half"]
         cdef Packet[::1] loose_packet = views["loose"]
         cdef SendQueue[::1] send_queue = views["send_queue"]
+        cdef int32_t[::1] free_flow = views["free_flow"]
+        self.free_flow = &free_flow[0]
         self.flow = &flow[0]
         self.half = &half[0]
         self.loose_packet = &loose_packet[0]
         self.send_queue = &send_queue[0]
+        for f in range(self.max_flows):
+            self.flow[f].next_free = f + 1 if f + 1 < self.max_flows else -1
 
     def configure(self, int d, int v, spec):
         OsNetfront.configure(self, d, v, spec)
@@ -93,12 +99,11 @@ cdef class OsTransport(OsNetfront):
         """A new connection from a domain's slot (or OUTSIDE, behind card `nic`) to another; -1: there is no room."""
         cdef Flow* flow
         cdef int f, side
-        for f in range(self.max_flows):
-            if self.flow[f].state == FLOW_FREE:
-                break
-        else:
+        f = self.free_flow[0]
+        if f < 0:
             return -1
         flow = &self.flow[f]
+        self.free_flow[0] = flow.next_free
         memset(flow, 0, sizeof(Flow))
         memset(&self.half[2 * f], 0, 2 * sizeof(Half))
         flow.state = FLOW_OPEN
@@ -110,6 +115,7 @@ cdef class OsTransport(OsNetfront):
         flow.cookie = cookie
         for side in range(2):
             self.half[2 * f + side].next_queued = -1
+            self.half[2 * f + side].allowance = window
             flow.mss[side] = self._mss(flow, side)
         return f
 
@@ -134,6 +140,8 @@ cdef class OsTransport(OsNetfront):
             if self.half[2 * f + side].is_queued:
                 self._unqueue(f, side)
         flow.state = FLOW_FREE
+        flow.next_free = self.free_flow[0]
+        self.free_flow[0] = f
 
     cdef void send_message(self, int f, int side, int64_t bytes) noexcept nogil:
         """One side hands over its next message; the one before has arrived."""
@@ -169,7 +177,7 @@ cdef class OsTransport(OsNetfront):
 
     cdef bint _can_send(self, int f, int side) noexcept nogil:
         cdef Half* half = &self.half[2 * f + side]
-        return half.next < half.end and half.next - half.acked < self.flow[f].window
+        return half.next < half.end and half.next - half.acked < half.allowance
 
     cdef void _push(self, int f, int side) noexcept nogil:
         """Send what can be sent: at once from outside; from a domain when its vCPU comes to it."""
@@ -179,11 +187,11 @@ cdef class OsTransport(OsNetfront):
         cdef Packet packet
         cdef int d = flow.end[side]
         if d == OUTSIDE:
-            while self._can_send(f, side) or half.wants_ack:
+            while self._can_send(f, side) or self.half[2 * f + 1 - side].acks_due:
                 self._make_packet(f, side, &packet)
                 self.wire_in(flow.nic, &packet)
             return
-        if half.is_queued or not (self._can_send(f, side) or half.wants_ack):
+        if half.is_queued or not (self._can_send(f, side) or self.half[2 * f + 1 - side].acks_due):
             return
         queue = &self.send_queue[d]
         half.is_queued = 1
@@ -232,6 +240,7 @@ cdef class OsTransport(OsNetfront):
         """The next packet of one side: data if it may send some, else an acknowledgement."""
         cdef Flow* flow = &self.flow[f]
         cdef Half* half = &self.half[2 * f + side]
+        cdef Half* theirs = &self.half[2 * f + 1 - side]
         packet.flow = f
         packet.side = side
         packet.flags = 0
@@ -240,14 +249,17 @@ cdef class OsTransport(OsNetfront):
         packet.source = flow.end[side]
         packet.target = flow.end[1 - side]
         packet.made_at_ns = self.m.clock.now_ns
-        packet.ack = self.half[2 * f + 1 - side].received
-        half.wants_ack = 0
-        self.half[2 * f + 1 - side].unacked = 0
+        packet.ack = theirs.received
         if not self._can_send(f, side):
+            # Several may be due for packets that came together: one for every second of them.
+            theirs.acks_due -= 1
+            packet.ack -= theirs.unacked + 2 * theirs.acks_due
             packet.kind = PACKET_ACK
             packet.seq = half.next
             packet.bytes = 40
             return
+        theirs.acks_due = 0
+        theirs.unacked = 0
         packet.kind = PACKET_DATA
         packet.seq = half.next
         packet.bytes = flow.mss[side]
@@ -287,6 +299,10 @@ cdef class OsTransport(OsNetfront):
         if flow.state == FLOW_FREE or flow.end[side] != packet.target:
             return
         if packet.ack > ours.acked:
+            ours.grown += <int32_t>(packet.ack - ours.acked)
+            if ours.grown >= ours.allowance:
+                ours.grown = 0
+                ours.allowance = min(flow.window, ours.allowance + 1)
             ours.acked = packet.ack
             ours.next = max(ours.next, ours.acked)
             ours.progress_at_ns = self.m.clock.now_ns
@@ -294,32 +310,39 @@ cdef class OsTransport(OsNetfront):
             ours.retries = 0
         elif packet.kind == PACKET_ACK and not packet.flags & FLAG_PARTIAL and ours.next > ours.acked:
             ours.duplicates += 1
-            if ours.duplicates == 3:
-                ours.next = ours.acked
+            if ours.duplicates == 3 and ours.acked >= ours.recover:
+                self._go_back(ours)
         if packet.kind == PACKET_DATA:
             if packet.seq == theirs.received:
                 theirs.received += 1
                 theirs.unacked += 1
                 if flow.state == FLOW_BULK:
                     self.data_arrived(f, side, packet)
-                if theirs.unacked >= 2 or (packet.flags & FLAG_LAST and side == SIDE_CLIENT):
-                    ours.wants_ack = 1
+                if theirs.unacked >= 2 or packet.bytes > 2 * 1500 or (packet.flags & FLAG_LAST and side == SIDE_CLIENT):
+                    theirs.acks_due += 1
+                    theirs.unacked = 0
                 if flow.end[side] == OUTSIDE and packet.bytes > 2 * 1500:
                     # On the wire it was many packets, and every second one of them is acknowledged.
-                    ours.wants_ack = 1
                     wire_packets = (packet.bytes + 1499) // 1500
                     for k in range(wire_packets // 2 - 1):
                         self._make_ack(f, side, &partial)
                         partial.ack = packet.seq
                         partial.flags = FLAG_PARTIAL
                         self.wire_in(flow.nic, &partial)
-                    ours.wants_ack = 1
                 if packet.flags & FLAG_LAST:
                     self.message_arrived(f, side)
             else:
-                ours.wants_ack = 1
+                theirs.acks_due += 1
         if flow.state != FLOW_FREE:
             self._push(f, side)
+
+    cdef void _go_back(self, Half* half) noexcept nogil:
+        """Repeat from the first packet that is missing, with half as many on their way."""
+        half.recover = half.next
+        half.next = half.acked
+        half.duplicates = 0
+        half.grown = 0
+        half.allowance = max(MIN_ALLOWANCE, half.allowance // 2)
 
     cdef void _make_ack(self, int f, int side, Packet* packet) noexcept nogil:
         packet.flow = f
@@ -351,15 +374,15 @@ cdef class OsTransport(OsNetfront):
                 continue
             for side in range(2):
                 half = &self.half[2 * f + side]
-                if self.half[2 * f + (1 - side)].unacked > 0:
-                    half.wants_ack = 1
+                if self.half[2 * f + 1 - side].unacked > 0:
+                    self.half[2 * f + 1 - side].unacked = 0
+                    self.half[2 * f + 1 - side].acks_due += 1
                 if half.next > half.acked and now_ns - half.progress_at_ns >= self.rto_ns << half.retries:
                     half.retries += 1
                     if half.retries > self.max_retries:
                         self._give_up(f)
                         break
-                    half.next = half.acked
-                    half.duplicates = 0
+                    self._go_back(half)
                 self._push(f, side)
         timer_arm_hypervisor(self.m, device_timer(self.m, self.first_transport_timer), now_ns + SLOW_TICK_NS)
 

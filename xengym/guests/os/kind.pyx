@@ -1,0 +1,252 @@
+"""Domains with an operating system: the whole kind, with what Python sees of it; crash and restart of driver domains.
+
+When a driver domain crashes, what its cards had received, what it held for guests and what it had taken from their rings
+is lost and counted; the rings are gone. Once it has started again, front ends and back end agree on new ones. Packets are
+repeated by the connections they belong to; block requests that had not been answered are put in again by the front end.
+"""
+from libc.stdint cimport int64_t
+from xengym.guests.os.clients cimport OsClients
+from xengym.guests.os.core cimport (
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NIC, ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
+)
+from xengym.guests.os.netback cimport OsNetback
+from xengym.guests.os.nic cimport OsNic
+from xengym.guests.os.programs cimport OWNER_TRANSFER
+from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
+from xengym.hypervisor.core cimport HostCore
+from xengym.machine.io_state cimport BATCH, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
+from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, Domain, device_timer
+from xengym.mechanisms.event_channel cimport ports_waiting
+from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
+from libc.string cimport memset
+
+import numpy as np
+
+#: Page frames of a host: 4 GiB.
+HOST_PAGES = 1 << 20
+
+
+cdef class OsKind(OsClients):
+    """The kind ``os`` of guest programs, with the devices that its domains use.
+
+    Args:
+        costs: ``machine.io_costs.IoCosts``.
+        max_domains: as of the host, at most 64.
+        max_vcpus: as of the host.
+        max_nics, max_vifs, max_flows, max_requests, max_loops, max_populations, max_clients: how many of each there may
+            be at once.
+        rto_ms, max_retries: of connections.
+    """
+
+    def __init__(self, costs, int max_domains, int max_vcpus, **limits):
+        if max_domains > 64:
+            raise ValueError(f"os: at most 64 domains on a host with devices, found {max_domains}")
+        OsClients.__init__(self, costs, max_domains, max_vcpus, **limits)
+        self.arguments = (costs, max_domains, max_vcpus, limits)
+        self.first_restart_timer = OsClients.num_device_timers(self)
+
+    def __reduce__(self):
+        costs, max_domains, max_vcpus, limits = self.arguments
+        return _rebuild, (costs, max_domains, max_vcpus, tuple(sorted(limits.items())))
+
+    def num_device_timers(self):
+        return OsClients.num_device_timers(self) + self.max_domains
+
+    def sections(self, max_vcpus, max_domains):
+        return [
+            *OsClients.sections(self, max_vcpus, max_domains),
+            ("restart_ns", np.dtype(np.int64), max_domains),
+        ]
+
+    def bind(self, HostCore host, int number, views):
+        if self.host is not None and self.host is not host:
+            raise ValueError("os: this object serves another host; each host needs its own")
+        OsClients.bind(self, host, number, views)
+        cdef int64_t[::1] restart_ns = views["restart_ns"]
+        self.restart_ns = &restart_ns[0]
+        self.io_host.free_pages = HOST_PAGES
+
+    def configure(self, int d, int v, spec):
+        OsClients.configure(self, d, v, spec)
+        if self.m.vcpu[v].vcpu_in_domain == 0:
+            if spec.memory_pages > self.io_host.free_pages:
+                raise ValueError(
+                    f"domain {self.m.domain[d].domid}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free"
+                )
+            self.io_host.free_pages -= spec.memory_pages
+            self.m.io[d].pages = spec.memory_pages
+            self.ports[d].is_round_robin = spec.scans_round_robin
+
+    def destroyed(self, int d):
+        timer_disarm(self.m, device_timer(self.m, self.first_restart_timer + d))
+        if self.os_domain[d].has_os:
+            OsClients.destroyed(self, d)
+            self.io_host.free_pages += self.m.io[d].pages
+            self.m.io[d].pages = 0
+
+    # -- event channels ------------------------------------------------------------------------------------------
+
+    def set_port_masked(self, int d, int port, bint masked):
+        """Mask a port of domain slot ``d``, or unmask it: what came meanwhile arrives then."""
+        if not 0 <= port < MAX_PORTS or not self.port[d * MAX_PORTS + port].in_use:
+            raise ValueError(f"domain {self.m.domain[d].domid} has no port {port}")
+        cdef Ports* ports = &self.ports[d]
+        if masked:
+            ports.masked[port >> 6] |= <unsigned long long>1 << (port & 63)
+        else:
+            ports.masked[port >> 6] &= ~(<unsigned long long>1 << (port & 63))
+            if ports_waiting(ports):
+                self.interrupt(self.m.domain[d].first_vcpu)
+
+    def set_upcall_masked(self, int d, bint masked):
+        """Let domain slot ``d`` hold off all events, or take them again."""
+        self.ports[d].upcall_masked = masked
+        if not masked and ports_waiting(&self.ports[d]):
+            self.interrupt(self.m.domain[d].first_vcpu)
+
+    # -- limits --------------------------------------------------------------------------------------------------
+
+    def set_credit(self, int i, int64_t credit_bytes, int64_t credit_ns):
+        """Let interface ``i`` send so much in every ``credit_ns``; 0: no limit."""
+        self.vif[i].credit_bytes = credit_bytes
+        self.vif[i].credit_ns = credit_ns
+        self.vif[i].credit_left = credit_bytes
+        self.vif[i].credit_until_ns = self.m.clock.now_ns + credit_ns
+        if self.vif[i].backend >= 0:
+            self.queue_item(self.vif[i].backend, make_item(ITEM_NETBACK_TX, 0))
+            self.interrupt(self.m.domain[self.vif[i].backend].first_vcpu)
+
+    def allow_traffic(self, int d, bint allowed):
+        """Stop the network traffic of domain slot ``d``, or let it pass again."""
+        self.host.set_traffic(d, allowed)
+
+    # -- bulk connections ----------------------------------------------------------------------------------------
+
+    def add_transfer(self, int source, int target, *, int nic, int window):
+        """A bulk connection without end; ``source`` and ``target`` are domain slots, or -1 for outside.
+
+        Returns:
+            The connection's number.
+        """
+        cdef int f
+        if nic < 0:
+            d = source if source >= 0 else target
+            nic = self.vif[self.vif_of[d]].nic if self.vif_of[d] != NO_DEVICE else NO_DEVICE
+        f = self.open_flow(source, target, nic, window, OWNER_TRANSFER, 0)
+        if f < 0:
+            raise ValueError(f"no room for another connection; the host holds its maximum of {self.max_flows}")
+        self.send_bulk(f, SIDE_CLIENT)
+        return f
+
+    # -- what it cost whom ---------------------------------------------------------------------------------------
+
+    def served_ns(self):
+        """CPU time that domain slot i spent on behalf of slot j: int64, shape ``(max_domains, max_domains)``, a copy.
+
+        On the diagonal what a domain spent on itself (background work apart).
+        """
+        served = self.host.arena.sections["served_ns"]
+        return served.reshape(self.max_domains, self.max_domains).copy()
+
+    def outstanding_ns(self, int d):
+        """Work of domain slot ``d`` that is charged and not done yet."""
+        cdef Domain* dom = &self.m.domain[d]
+        cdef int64_t ns = 0
+        for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            ns += self.os[v].owed_ns + max(<int64_t>0, self.os[v].set_aside_ns)
+            if self.m.vcpu[v].work_left_ns != FOREVER:
+                ns += self._left_ns(v)
+        return ns
+
+    # -- crash and restart ---------------------------------------------------------------------------------------
+
+    def crash(self, int d, *, int64_t down_ns, int64_t boot_ns):
+        """Domain slot ``d``, which serves devices, crashes now and is started again after ``down_ns``.
+
+        Args:
+            down_ns: until it is started again.
+            boot_ns: CPU time that it then needs before it serves.
+        """
+        if not self.m.io[d].is_backend or self.os_domain[d].has_crashed:
+            raise ValueError(f"domain {self.m.domain[d].domid} serves no devices, or is down already")
+        self.restart_ns[d] = boot_ns
+        self._crash(d)
+        timer_arm_hypervisor(
+            self.m, device_timer(self.m, self.first_restart_timer + d), self.m.clock.now_ns + down_ns
+        )
+
+    cdef void _crash(self, int d) noexcept nogil:
+        cdef Domain* dom = &self.m.domain[d]
+        cdef OsVcpu* os
+        cdef Nic* nic
+        cdef int i, n, v, k, kind
+        self.os_domain[d].has_crashed = 1
+        self.os_domain[d].crashes += 1
+        for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            os = &self.os[v]
+            kind = os.item >> ITEM_SHIFT
+            if v == dom.first_vcpu and os.mode == MODE_KERNEL and kind == ITEM_NIC:
+                for k in range(os.num_staged):  # packets that the driver had in hand
+                    self.dropped(self.staged + d * BATCH + k)
+                os.num_staged = 0
+        for i in range(self.max_vifs):
+            if self.vif[i].in_use and self.vif[i].backend == d:
+                self.disconnect(i)
+        for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            os = &self.os[v]
+            if v == dom.first_vcpu:
+                for k in range(os.num_staged):
+                    if os.item >> ITEM_SHIFT == ITEM_NETBACK_RX:
+                        self.dropped(self.staged + d * BATCH + k)
+            # What was charged and will not be done is taken back.
+            self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
+            if self.m.vcpu[v].work_left_ns != FOREVER:
+                self.m.io[d].idle_ns -= self._left_ns(v)
+            memset(os, 0, sizeof(OsVcpu))
+            os.set_aside_ns = -1
+            os.mode = MODE_KERNEL
+            self.host.set_work(v, 0)
+            self.host.pause_vcpu(v)
+        for i in range(4):
+            self.ports[d].pending[i] = 0
+        for n in range(self.max_nics):
+            nic = &self.nic[n]
+            if nic.in_use and nic.backend == d:
+                while nic.buffered.head < nic.buffered.tail:
+                    nic.rx_dropped += 1
+                    self.dropped(&self.buffer[n * NIC_SLOTS + nic.buffered.head % NIC_SLOTS])
+                    nic.buffered.head += 1
+                nic.irq_is_on = 0
+        self.m.io[d].nic_pending = 0
+
+    cdef void _restart(self, int d) noexcept nogil:
+        cdef Domain* dom = &self.m.domain[d]
+        cdef int i, n, v
+        self.os_domain[d].has_crashed = 0
+        for n in range(self.max_nics):
+            if self.nic[n].in_use and self.nic[n].backend == d:
+                self._land(n)
+                self.nic[n].irq_is_on = 1
+                self._arm_irq(n)
+        for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            self.os[v].mode = MODE_KERNEL
+            self.os[v].item = ITEM_NONE
+            if v == dom.first_vcpu:
+                self.charge(d, d, self.restart_ns[d])
+                self.host.set_work(v, self.restart_ns[d])
+            self.host.unpause_vcpu(v)
+            if self.m.vcpu[v].pause_flags & PAUSE_BLOCKED:
+                self.host.deliver_event(v)
+        for i in range(self.max_vifs):
+            if self.vif[i].in_use and self.vif[i].backend == d and not self.vif[i].is_connected:
+                self.connect(i)
+
+    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
+        if number < self.first_restart_timer:
+            OsClients.device_timer(self, number, now_ns)
+        else:
+            self._restart(number - self.first_restart_timer)
+
+
+def _rebuild(costs, max_domains, max_vcpus, limits):
+    return OsKind(costs, max_domains, max_vcpus, **dict(limits))

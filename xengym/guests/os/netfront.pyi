@@ -1,0 +1,3 @@
+from xengym.guests.os.netback import OsNetback
+
+class OsNetfront(OsNetback): ...

@@ -1,0 +1,4 @@
+from xengym.guests.os.netfront import OsNetfront
+
+class OsTransport(OsNetfront):
+    max_flows: int
