@@ -16,7 +16,6 @@ from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, Tra
 
 NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
 
-
 class ScenarioError(ValueError):
     """A scenario cannot be used; the message names file and key."""
 

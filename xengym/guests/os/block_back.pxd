@@ -15,7 +15,7 @@ cdef class OsBlockBack(OsBlockDevice):
     cdef int _pool_room(self, int d) noexcept nogil
     cdef bint _is_refused(self, int i, BlockRequest* request) noexcept nogil
     cdef void _to_disk(self, int i, int id) noexcept nogil
-    cdef void _answer(self, int i, int id) noexcept nogil
+    cdef void _answer_block(self, int i, int id) noexcept nogil
     cdef void _notify_block_frontends(self, int d) noexcept nogil
     cdef int64_t _begin_back(self, int v, int i) noexcept nogil
     cdef int64_t _begin_tap(self, int d, int i, int most) noexcept nogil

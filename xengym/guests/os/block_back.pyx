@@ -78,7 +78,7 @@ cdef class OsBlockBack(OsBlockDevice):
             (request.bytes + BLOCK_SECTOR - 1) // BLOCK_SECTOR, request.is_write, request.is_barrier, i, id
         )
 
-    cdef void _answer(self, int i, int id) noexcept nogil:
+    cdef void _answer_block(self, int i, int id) noexcept nogil:
         """Unmap a request's pages and put its response into the ring."""
         cdef Vbd* vbd = &self.vbd[i]
         cdef BlockRequest* request = &self.block_request[i * BLOCK_SLOTS + id]
@@ -182,7 +182,7 @@ cdef class OsBlockBack(OsBlockDevice):
                 continue
             id = own.staged_id[k]
             if self.block_request[i * BLOCK_SLOTS + id].has_failed:
-                self._answer(i, id)
+                self._answer_block(i, id)
             elif vbd.mode == BLOCK_TAP and not own.is_tap_stage:
                 vbd.tap_id[vbd.tapped.tail % BLOCK_SLOTS] = id
                 vbd.tapped.tail += 1
@@ -213,7 +213,7 @@ cdef class OsBlockBack(OsBlockDevice):
         return self.vbd[vbd].frontend
 
     cdef void request_done(self, int vbd, int id) noexcept nogil:
-        self._answer(vbd, id)
+        self._answer_block(vbd, id)
 
     cdef void disk_has_room(self, int n, int backend) noexcept nogil:
         if backend >= 0:
@@ -240,7 +240,7 @@ cdef class OsBlockBack(OsBlockDevice):
                     count += 1
                     if self._is_refused(i, &self.block_request[i * BLOCK_SLOTS + id]):
                         self.block_request[i * BLOCK_SLOTS + id].has_failed = 1
-                        self._answer(i, id)
+                        self._answer_block(i, id)
                     else:
                         self._to_disk(i, id)
                 total += count
