@@ -34,7 +34,7 @@ class Os:
 
 @dataclass
 class Rig:
-    """Domain 0 drives the disk unless the mode has the hypervisor do it; guests are domains 1, 2, ..., as their slots."""
+    """Domain 0 drives the disk, unless the mode has the hypervisor do it; guests are in slots 1, 2 and so on."""
 
     guests: int = 1
     mode: str = "split"
