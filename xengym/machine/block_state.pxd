@@ -65,7 +65,7 @@ cdef struct Disk:
     int32_t backend           # domain slot, NO_DEVICE: the hypervisor, or NOBODY: it was of a domain that is gone
     int32_t port
     int32_t depth             # requests that it takes at most
-    int32_t quantum           # requests of one device in one sweep, if others wait
+    int32_t batch             # requests of one device in one sweep, if others wait
     int32_t num_used          # slots in use
     int32_t current           # slot in service, or -1
     int32_t next_vbd          # where the hypervisor's round over the devices begins

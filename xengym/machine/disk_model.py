@@ -29,7 +29,7 @@ class DiskModel:
         transfer_mb_per_s: transfer, in 10**6 bytes.
         command_us: taking in a command and answering it.
         depth: requests that disk and queue before it hold at most.
-        quantum: requests of one device that the elevator takes into one sweep, while other devices have some.
+        batch: requests of one device that the elevator takes into one sweep, while other devices have some.
     """
 
     num_sectors: int = 71_000_000
@@ -39,10 +39,10 @@ class DiskModel:
     transfer_mb_per_s: int = 60
     command_us: int = 100
     depth: int = 64
-    quantum: int = 8
+    batch: int = 8
 
     def __post_init__(self) -> None:
-        highest = {"num_sectors": MAX_SECTORS, "depth": MAX_DEPTH, "quantum": MAX_DEPTH}
+        highest = {"num_sectors": MAX_SECTORS, "depth": MAX_DEPTH, "batch": MAX_DEPTH}
         for field in fields(self):
             value = getattr(self, field.name)
             lowest = 0 if field.name.endswith("_us") else 1

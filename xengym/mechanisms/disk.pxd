@@ -2,7 +2,7 @@
 
 The elevator serves in sweeps. A sweep begins with what waits then, goes up from where the heads stand, and once more from
 the lowest sector (C-LOOK). What comes meanwhile waits for the next sweep, so nobody is passed over for ever by someone who
-always asks for the sector after the last. While several devices have requests, a sweep takes at most `quantum` of each,
+always asks for the sector after the last. While several devices have requests, a sweep takes at most `batch` of each,
 the oldest first: batches of the domains in turn, and then the elevator, as Barham et al., SOSP 2003, section 3.3,
 describe it. While there is one only, it takes all of its requests. A barrier waits for all requests before it, and all
 after it wait for it, whoever they belong to.
@@ -89,7 +89,7 @@ cdef inline bint _begin_sweep(Disk* disk, DiskRequest* slots) noexcept nogil:
             several = several or (slots[s].epoch == epoch and slots[s].vbd != vbd)
     for s in range(DISK_SLOTS):
         if slots[s].state == DISK_WAITING and slots[s].epoch == epoch:
-            slots[s].in_sweep = not several or _older_of_its_device(slots, &slots[s]) < disk.quantum
+            slots[s].in_sweep = not several or _older_of_its_device(slots, &slots[s]) < disk.batch
     return True
 
 cdef inline int64_t disk_start(Disk* disk, DiskRequest* slots, int64_t now_ns) noexcept nogil:

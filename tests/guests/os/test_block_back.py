@@ -125,13 +125,17 @@ def test_requests_not_taken_yet_are_pending() -> None:
         ({"num_sectors": 0}, "are not on disk 0"),
         ({"notify_after": 33}, "notify_after must be 1..32, found 33"),
         ({"backend": 1}, "has its driver in 0, not in 1"),
+        ({"frontend": -1}, "the hypervisor has none"),
+        ({"frontend": 2}, "no domain with an operating system is in slot 2"),
+        ({"frontend": 99}, "in slot 99"),
+        ({"backend": 2}, "in slot 2"),
     ],
 )
 def test_a_device_that_cannot_be_is_refused(options, message) -> None:
     rig = Rig()
-    arguments = {"backend": 0, "disk": 0, "num_sectors": 8} | options
+    arguments = {"frontend": 1, "backend": 0, "disk": 0, "num_sectors": 8} | options
     with pytest.raises(ValueError, match=message):
-        rig.kind.add_vbd(1, arguments.pop("backend"), **arguments)
+        rig.kind.add_vbd(arguments.pop("frontend"), arguments.pop("backend"), **arguments)
     assert rig.section("vbd")["in_use"].sum() == 1
 
 

@@ -121,8 +121,8 @@ def test_a_stream_that_goes_on_for_ever_keeps_nobody_waiting_for_ever() -> None:
     assert rig.records()["at_ns"][-1] - begun < 16 * 804 * US + 20 * MS
 
 
-def test_of_several_devices_a_sweep_takes_a_quantum_each() -> None:
-    rig = Rig(guests=2, model=replace(STILL, quantum=2))
+def test_of_several_devices_a_sweep_takes_a_batch_each() -> None:
+    rig = Rig(guests=2, model=replace(STILL, batch=2))
     rig.submit(5000, slot=1, cookie=0)
     rig.run(0.5)
     for cookie in range(1, 6):
@@ -233,6 +233,8 @@ def test_a_disk_whose_driver_domain_is_gone_can_be_given_to_another() -> None:
 
 def test_there_is_room_for_so_many_disks() -> None:
     rig = Rig()
+    with pytest.raises(ValueError, match="no domain with an operating system is in slot 2"):
+        rig.kind.add_disk(2, STILL)
     rig.kind.add_disk(0, STILL)
     with pytest.raises(ValueError, match="no room for another disk"):
         rig.kind.add_disk(0, STILL)

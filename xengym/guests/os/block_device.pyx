@@ -82,6 +82,9 @@ cdef class OsBlockDevice(OsDisk):
         cdef int i, k
         cdef Vbd* vbd
         cdef BlockOp* op
+        for d in (frontend, backend):
+            if d != NO_DEVICE and not (0 <= d < self.max_domains and self.os_domain[d].has_os):
+                raise ValueError(f"virtual block device: no domain with an operating system is in slot {d}")
         if not 0 <= disk < self.max_disks or not self.disk[disk].in_use:
             raise ValueError(f"virtual block device: there is no disk {disk}")
         if not 0 <= mode < BLOCK_MODES or (backend < 0) != (mode == BLOCK_INLINE or mode == BLOCK_NATIVE):
@@ -93,6 +96,8 @@ cdef class OsBlockDevice(OsDisk):
                 f"virtual block device: sectors {start_sector}..{start_sector + num_sectors} are not on disk {disk}, "
                 f"which has {self.disk[disk].num_sectors}"
             )
+        if frontend < 0:
+            raise ValueError("virtual block device: the hypervisor has none")
         if not 1 <= notify_after <= BLOCK_SLOTS:
             raise ValueError(f"virtual block device: notify_after must be 1..{BLOCK_SLOTS}, found {notify_after}")
         for i in range(self.max_vbds):

@@ -94,7 +94,7 @@ cdef class OsDisk(OsTransport):
         disk.ns_per_mib = model.ns_per_mib
         disk.command_ns = model.command_us * 1000
         disk.depth = model.depth
-        disk.quantum = model.quantum
+        disk.batch = model.batch
         disk.current = -1
         disk.key = stream_key(self.m.clock.seed, STREAM_DISK, n)
         disk.backend = NOBODY
@@ -106,11 +106,13 @@ cdef class OsDisk(OsTransport):
         """Give a disk whose driver domain is gone to another domain's driver (or -1: the hypervisor).
 
         Raises:
-            ValueError: it has a driver.
+            ValueError: it has a driver, or there is no such domain.
         """
         cdef Disk* disk = &self.disk[n]
         if disk.backend != NOBODY:
             raise ValueError(f"disk {n} has a driver already")
+        if backend != NO_DEVICE and not (0 <= backend < self.max_domains and self.os_domain[backend].has_os):
+            raise ValueError(f"disk {n}: no domain with an operating system is in slot {backend}")
         disk.port = -1
         if backend >= 0:
             disk.port = self.new_port(backend, make_item(ITEM_DISK, n))
