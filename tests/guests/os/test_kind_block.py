@@ -91,6 +91,20 @@ def test_when_the_driver_domain_crashes_every_operation_is_done_once_all_the_sam
     assert host.sections["grants"]["refused"].sum() == 0
 
 
+@pytest.mark.parametrize("at_us", range(0, 12_000, 97))
+def test_a_driver_domains_own_device_survives_its_crash(at_us) -> None:
+    host, kind, _ = make(READER)
+    own = kind.add_vbd(0, 0, disk=0, num_sectors=100_000, start_sector=60_000_000)
+    host.run_until(10 * MS)
+    for n in range(6):
+        kind.submit(own, 999 * n, 100_000, cookie=1000 + n)
+    host.run_until(10 * MS + at_us * 1000)
+    kind.crash(0, down_ns=20 * MS, boot_ns=5 * MS)
+    host.run_until(SECOND)
+    records = kind.block_records()
+    assert sorted(records["cookie"][records["domain"] == 0]) == list(range(1000, 1006))
+
+
 def test_readers_that_never_stop_leave_a_database_its_turns() -> None:
     # It waits for a sweep with 128 KiB of each reader, about 23 ms, where it needs 4.5 alone.
     alone, _, _ = make(DATABASE)

@@ -342,8 +342,10 @@ cdef class OsBlock(OsBlockBack):
         cdef int id, k, to_put = own.num_to_put
         cdef unsigned int count = 0
         if own.front_vbd != i:
+            # The device is gone, or the domain's drivers have been lost meanwhile.
             own.num_staged = 0
-            return  # the device is gone
+            self.queue_item(d, make_item(ITEM_BLKFRONT, i))
+            return
         own.front_vbd = NO_DEVICE
         # Answered ones first: their programs may have more to do, which comes at the next turn.
         for k in range(own.num_staged):

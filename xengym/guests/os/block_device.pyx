@@ -261,8 +261,13 @@ cdef class OsBlockDevice(OsDisk):
     cdef void backend_lost(self, int d) noexcept nogil:
         """Domain d's drivers are gone; what they had under way is lost."""
         cdef int i, n
-        if self.block_domain[d].front_vbd == NO_DEVICE:  # else its own front end's
-            self.block_domain[d].num_staged = 0
+        cdef BlockDomain* own = &self.block_domain[d]
+        if own.front_vbd != NO_DEVICE:
+            # Answers that its own front end had in hand: it asks again.
+            for i in range(own.num_staged):
+                self.block_request[own.front_vbd * BLOCK_SLOTS + own.staged_id[i]].state = BLOCK_SHADOW
+            own.front_vbd = NO_DEVICE
+        own.num_staged = 0
         for i in range(self.max_vbds):
             if self.vbd[i].in_use and self.vbd[i].backend == d:
                 self._disconnect_vbd(i)
@@ -277,6 +282,8 @@ cdef class OsBlockDevice(OsDisk):
             if (self.vbd[i].in_use and not self.vbd[i].is_connected and self.vbd[i].backend == d
                     and self.disk[self.vbd[i].disk].backend == d):
                 self._connect_vbd(i, d)
+            elif self.vbd[i].is_connected and self.vbd[i].frontend == d:
+                self.vbd_connected(i)  # its own front end has missed its events
 
     cdef void _unmap(self, Vbd* vbd, BlockRequest* request) noexcept nogil:
         cdef int k
