@@ -214,6 +214,8 @@ def test_what_cannot_be_submitted_is_refused() -> None:
         rig.kind.submit(rig.vbd[1], 0, 0)
     with pytest.raises(ValueError, match="there is no virtual block device 3"):
         rig.kind.submit(3, 0, 1)
+    with pytest.raises(ValueError, match="no disk is so large"):
+        rig.kind.submit(rig.vbd[1], 2**49, 1)
 
 
 def test_the_driver_domains_share_hardly_matters_to_a_sequential_reader() -> None:

@@ -30,6 +30,7 @@ import numpy as np
 from xengym.machine.block_state import BLOCK_RECORD_DTYPE
 
 cdef int64_t REQUEST_BYTES = BLOCK_SEGMENTS * PAGE_BYTES
+cdef int64_t MAX_SECTOR = <int64_t>1 << 48
 cdef int MAX_PAGES = BLOCK_SLOTS * BLOCK_SEGMENTS
 
 
@@ -91,6 +92,8 @@ cdef class OsBlock(OsBlockBack):
         self._vbd(i)
         if num_bytes < 1:
             raise ValueError(f"virtual block device {i}: num_bytes must be at least 1, found {num_bytes}")
+        if not -MAX_SECTOR <= sector <= MAX_SECTOR:
+            raise ValueError(f"virtual block device {i}: no disk is so large as to have a sector {sector}")
         return bool(self.submit_to(i, sector, num_bytes, is_write, is_barrier, cookie))
 
     def block_records(self):

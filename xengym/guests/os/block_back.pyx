@@ -68,7 +68,7 @@ cdef class OsBlockBack(OsBlockDevice):
     cdef bint _is_refused(self, int i, BlockRequest* request) noexcept nogil:
         cdef Vbd* vbd = &self.vbd[i]
         cdef int64_t num_sectors = (request.bytes + BLOCK_SECTOR - 1) // BLOCK_SECTOR
-        return (request.is_write and vbd.is_read_only) or request.sector < 0 or request.sector + num_sectors > vbd.num_sectors
+        return (request.is_write and vbd.is_read_only) or request.sector < 0 or request.sector > vbd.num_sectors - num_sectors
 
     cdef void _to_disk(self, int i, int id) noexcept nogil:
         cdef Vbd* vbd = &self.vbd[i]
