@@ -32,6 +32,8 @@ class EpisodeResult(NamedTuple):
     isolation: float
     work: float
     switching: float
+    goodput: float
+    taken: float
 
 
 class Summary(NamedTuple):

@@ -16,6 +16,8 @@ from xengym.formats.files import write_whole
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
+from xengym.render.follow import follow, requests_of, shows_all_steps, steps_table
+from xengym.render.follow_picture import draw
 from xengym.render.parameters import cell, columns, heading
 from xengym.render.text_table import text_table
 from xengym.scenarios.build import (
@@ -32,6 +34,8 @@ from xengym.sim.trace_kinds import TraceKind
 from xengym.units import s_to_ns
 
 _NUM_SLICES = 50
+#: With --follow-request: so many requests are looked at for one that shows every step.
+_MAX_LOOKED_AT = 50
 
 
 def run(
@@ -49,6 +53,16 @@ def run(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
+    follow_request: Annotated[
+        str | None,
+        typer.Option(
+            help="print one request's way, step by step: a domain's name, or NAME:N for its N-th request (default: the "
+            "middle one)"
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="with --follow-request: write that way as a picture, a PNG file")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Simulate SCENARIO under its own parameters and print a table of its domains.
@@ -60,7 +74,10 @@ def run(
     episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
     host = build_host(episode.config)
     populate(host, episode.config, seed=seed, data=data)
-    if trace is not None:
+    if picture is not None and follow_request is None:
+        raise ValueError("--picture draws a request's way; name one with --follow-request")
+    follower = None if follow_request is None else _Follower.parse(follow_request, host)
+    if trace is not None or follower is not None:
         host.start_trace()
     changes = []
     with progress_bar("simulating", _NUM_SLICES) as advance:
@@ -80,8 +97,55 @@ def run(
         report["changes"] = changes
     if as_json:
         print(json.dumps(report, indent=1))
-    else:
+    elif follower is None:
         _print_table(report)
+    if follower is not None:
+        follower.show(host, picture)
+
+
+class _Follower(NamedTuple):
+    """The request whose way is wanted: of a domain, the N-th (from 1), or the middle one (None)."""
+
+    name: str
+    slot: int
+    position: int | None
+
+    @classmethod
+    def parse(cls, text: str, host: Host) -> _Follower:
+        name, colon, position = text.partition(":")
+        slots = {name: slot for slot, name in host.domain_names.items()}
+        if name not in slots:
+            raise ValueError(f"--follow-request: no domain {name!r}; this scenario has {', '.join(slots)}")
+        if colon and not (position.isdecimal() and int(position) >= 1):
+            raise ValueError(f"--follow-request: expected NAME or NAME:N with N from 1, found {text!r}")
+        return cls(name, slots[name], int(position) if colon else None)
+
+    def show(self, host: Host, picture: Path | None) -> None:
+        records = host.trace_records()
+        numbers = requests_of(records, self.slot)
+        if not numbers:
+            raise ValueError(
+                f"--follow-request: no client's request to {self.name!r} was answered in {host.now_ns / 1e9:g} s"
+            )
+        if self.position is not None and self.position > len(numbers):
+            raise ValueError(
+                f"--follow-request: {self.name!r} answered {len(numbers)} requests in {host.now_ns / 1e9:g} s, "
+                f"found {self.position}"
+            )
+        if self.position is None:
+            # The middle one, or one near it that shows every step.
+            middle = len(numbers) // 2
+            nearby = [*range(middle, min(len(numbers), middle + _MAX_LOOKED_AT)), middle]
+            index = next((i for i in nearby if shows_all_steps(follow(host, records, numbers[i]))), middle)
+        else:
+            index = self.position - 1
+        steps = follow(host, records, numbers[index])
+        title = f"request {index + 1} of {len(numbers)} to {self.name}, sent at {steps[0].at_ns / 1e9:.6f} s"
+        print(title)
+        print(steps_table(steps))
+        if picture is not None:
+            draw(steps, title, picture)
+            print(f"drawn in {picture}")
 
 
 class _Switch(NamedTuple):

@@ -86,7 +86,7 @@ cdef class Stepper:
         obs = np.empty(self.num_features, dtype=np.float32)
         present = np.empty(num_domains, dtype=bool)
         cdef Py_buffer obs_buffer, present_buffer, action_buffer
-        cdef double terms[4]
+        cdef double terms[6]
         cdef int64_t extras[MAX_EXTRAS]
         cdef double reward
         cdef int refused, d
@@ -104,7 +104,8 @@ cdef class Stepper:
         if self.host.m.clock.halted:
             self.host.raise_policy_error()
         info = {
-            "sla": terms[0], "isolation": terms[1], "work": terms[2], "switching": terms[3], "refused": refused,
+            "sla": terms[0], "isolation": terms[1], "work": terms[2], "switching": terms[3], "goodput": terms[4],
+            "taken": terms[5], "refused": refused,
             "domain_mask": present, "time_s": self.host.m.clock.now_ns * 1e-9,
         }
         if self.extra_names:

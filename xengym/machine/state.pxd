@@ -130,6 +130,7 @@ cdef struct Domain:
 # What a domain's input and output comes to. Written where it happens (`mechanisms`, `guests`); schedulers may read it.
 cdef struct DomainIo:
     int64_t served_ns         # CPU time that back ends spent on its behalf: the true split
+    int64_t serving_ns        # CPU time that it spent on behalf of others
     int64_t idle_ns           # of a back end's domain: CPU time its kernel spent for nobody in particular
     int64_t rx_packets        # network packets handed to it
     int64_t tx_packets        # and taken from it

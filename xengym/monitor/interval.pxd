@@ -18,6 +18,12 @@ cdef struct DomainTotals:
     int64_t jobs_dropped
     int64_t work_submitted_ns
     int64_t response_ns
+    int64_t packets               # network packets to and from it
+    int64_t dropped               # of them, lost on this host
+    int64_t block_requests
+    int64_t page_exchanges
+    int64_t served_ns             # CPU time that driver domains spent on its behalf
+    int64_t serving_ns            # CPU time that it spent on behalf of others
 
 cdef struct DomainInterval:
     DomainTotals total            # at the interval's end
@@ -28,6 +34,8 @@ cdef struct DomainInterval:
     double shortfall              # of the agreed CPU, 0..1
     double agreed_pcpus
     int32_t is_present            # exists and has started
+    int32_t ring_pending          # packets and requests in its rings at its end that wait for the other side
+    int32_t is_backend
     int32_t num_vcpus
 
 cdef struct HostInterval:

@@ -6,7 +6,7 @@ latency (from a scheduler trace, as XenMon does), and what the guests' own servi
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from xengym.hypervisor.host cimport Host
-from xengym.machine.state cimport BLOCKED, OFFLINE, RUNNABLE, RUNNING, Clock, Domain, Machine, Vcpu
+from xengym.machine.state cimport BLOCKED, OFFLINE, RUNNABLE, RUNNING, Clock, Domain, DomainIo, Machine, Vcpu
 
 import numpy as np
 
@@ -76,6 +76,7 @@ cdef class IntervalMonitor:
 
 cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t length_ns) noexcept nogil:
     cdef Domain* dom = &m.domain[d]
+    cdef DomainIo* io = &m.io[d]
     cdef Vcpu* vc
     cdef DomainTotals now
     cdef int64_t now_ns = m.clock.now_ns
@@ -105,6 +106,14 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
     now.jobs_dropped = dom.jobs_dropped
     now.work_submitted_ns = dom.work_submitted_ns
     now.response_ns = dom.response_ns
+    now.packets = io.rx_packets + io.tx_packets
+    now.dropped = io.rx_dropped + io.tx_dropped
+    now.block_requests = io.block_requests
+    now.page_exchanges = io.page_exchanges
+    now.served_ns = io.served_ns
+    now.serving_ns = io.serving_ns
+    record.ring_pending = io.rx_pending + io.tx_pending
+    record.is_backend = io.is_backend
     for i in range(<int>(sizeof(DomainTotals) // sizeof(int64_t))):
         delta[i] = new[i] - old[i]
         old[i] = new[i]

@@ -160,6 +160,8 @@ class RewardConfig(Closed):
     isolation: float = 0.5
     work: float = 0.1
     switching: float = 0.5
+    goodput: float = 0.0
+    taken: float = 0.0
 
 
 class LimitsConfig(Closed):

@@ -44,6 +44,7 @@ cdef enum:
     TRACE_PAGE_TRANSFER = 28  # pages change owner; other: the guest; value: how many
     TRACE_ROUTED = 29       # the back end has found out whom a packet is for; other: that domain
     TRACE_UPCALL = 30       # a domain enters its event handler; other: the domain
+    TRACE_INTERRUPT = 31    # a card interrupts; pcpu: the card; other: domain with its driver, or -1
     # Scheduler policies, from 32 on.
     TRACE_TICKLE = 32       # pcpu asks other (a pCPU) to reschedule
     TRACE_STOLEN = 33       # vcpu taken from other (a pCPU)

@@ -38,6 +38,7 @@ class TraceKind(IntEnum):
     PAGE_TRANSFER = 28
     ROUTED = 29
     UPCALL = 30
+    INTERRUPT = 31
     TICKLE = 32
     STOLEN = 33
     BOOST = 34

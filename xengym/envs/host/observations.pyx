@@ -13,6 +13,7 @@ from xengym.policies.schedulers.api cimport MAX_TUNABLES, Scheduler
 
 cdef enum:
     NUM_DOMAIN_FEATURES = 9    # and one for each scheduler parameter
+    NUM_IO_FEATURES = 7        # on a host with devices
     NUM_HOST_FEATURES = 4
 
 #: Name and meaning of each domain's features; the scheduler's parameters follow, as actions scaled to [0, 1].
@@ -28,6 +29,17 @@ DOMAIN_FEATURES = (
     ("agreed", "CPU agreed on, as a fraction of the host"),
 )
 
+#: Further features of each domain on a host with devices, after those above and before the parameters.
+IO_FEATURES = (
+    ("packets", "network packets to and from it, rate / (rate + 10 000 per s)"),
+    ("dropped", "packets lost on the host, as a fraction of all to and from it"),
+    ("block", "block requests answered, rate / (rate + 500 per s)"),
+    ("rings", "packets and requests that wait in its rings, x / (x + 64)"),
+    ("served", "CPU that driver domains spent on its behalf, as a fraction of the host"),
+    ("serving", "CPU that it spent on behalf of others, as a fraction of the host"),
+    ("response", "mean response time of the jobs that ended, x / (x + 10 ms)"),
+)
+
 #: Name and meaning of the host's features.
 HOST_FEATURES = (
     ("utilisation", "time not idle, as a fraction of the host"),
@@ -39,6 +51,10 @@ HOST_FEATURES = (
 cdef double LATENCY_SCALE_NS = 1e6
 cdef double BACKLOG_SCALE = 8.0
 cdef double SWITCH_SCALE_HZ = 1000.0
+cdef double PACKET_SCALE_HZ = 10_000.0
+cdef double BLOCK_SCALE_HZ = 500.0
+cdef double RING_SCALE = 64.0
+cdef double RESPONSE_SCALE_NS = 10e6
 
 
 cdef class ObservationEncoder:
@@ -56,7 +72,20 @@ cdef class ObservationEncoder:
         self.monitor = monitor
         self.actions = actions
         self.num_domains = actions.num_domains
-        self.size = self.num_domains * (NUM_DOMAIN_FEATURES + actions.num_tunables) + NUM_HOST_FEATURES
+        self.num_io_features = NUM_IO_FEATURES if host.m.num_device_timers else 0
+        self.width = NUM_DOMAIN_FEATURES + self.num_io_features + actions.num_tunables
+        self.size = self.num_domains * self.width + NUM_HOST_FEATURES
+
+    cdef void _encode_io(self, DomainInterval* record, double host_ns, double length_ns, float* out) noexcept nogil:
+        cdef int64_t packets = record.delta.packets + record.delta.dropped
+        cdef int64_t done = record.delta.jobs_done
+        out[0] = saturate(1e9 * record.delta.packets / length_ns, PACKET_SCALE_HZ)
+        out[1] = unit(<double>record.delta.dropped / packets if packets else 0.0)
+        out[2] = saturate(1e9 * record.delta.block_requests / length_ns, BLOCK_SCALE_HZ)
+        out[3] = saturate(record.ring_pending, RING_SCALE)
+        out[4] = unit(record.delta.served_ns / host_ns)
+        out[5] = unit(record.delta.serving_ns / host_ns)
+        out[6] = saturate(<double>record.delta.response_ns / done if done else 0.0, RESPONSE_SCALE_NS)
 
     cdef void encode(self, float* out) noexcept nogil:
         cdef Machine* m = &self.host.m
@@ -67,7 +96,8 @@ cdef class ObservationEncoder:
         cdef double host_ns, vcpus_ns, latency_ns, rate_hz
         cdef double agreed = 0.0
         cdef int d, i, present = 0
-        cdef int width = NUM_DOMAIN_FEATURES + self.actions.num_tunables
+        cdef int width = self.width
+        cdef int first_parameter = NUM_DOMAIN_FEATURES + self.num_io_features
         if length_ns <= 0.0:
             length_ns = 1.0
         host_ns = length_ns * m.num_pcpus
@@ -91,9 +121,11 @@ cdef class ObservationEncoder:
             out[6] = unit(record.attainment)
             out[7] = saturate(record.backlog, BACKLOG_SCALE)
             out[8] = unit(record.agreed_pcpus / m.num_pcpus)
+            if self.num_io_features:
+                self._encode_io(record, host_ns, length_ns, out + NUM_DOMAIN_FEATURES)
             self.scheduler.get_tunables(d, values)
             for i in range(self.actions.num_tunables):
-                out[NUM_DOMAIN_FEATURES + i] = unit(
+                out[first_parameter + i] = unit(
                     0.5 + 0.5 * encode_value(&self.actions.ranges[i], values[i], 100 * record.num_vcpus)
                 )
             out += width

@@ -3,11 +3,11 @@ from xengym.hypervisor.host cimport Host
 from xengym.monitor.interval cimport IntervalMonitor
 
 cdef enum:
-    NUM_TERMS = 4
+    NUM_TERMS = 6
 
 cdef class RewardTerms:
     cdef Host host
     cdef IntervalMonitor monitor
     cdef readonly int num_domains
-    cdef double weights[4]
+    cdef double weights[6]
     cdef double compute(self, double* terms) noexcept nogil

@@ -23,6 +23,7 @@ from xengym.machine.io_state cimport MAX_GRANTS, MAX_PORTS, Grant, GrantTable, P
 from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, RUNNING, Machine, Vcpu
 from xengym.mechanisms.event_channel cimport port_raise, port_take, ports_waiting
 from xengym.mechanisms.grant_table cimport grant_reset
+from xengym.sim.trace cimport TRACE_UPCALL, trace
 
 import numpy as np
 
@@ -114,6 +115,7 @@ cdef class OsCore(GuestKind):
         self.served[d * self.max_domains + served] += ns
         if d != served:
             self.m.io[served].served_ns += ns
+            self.m.io[d].serving_ns += ns
 
     cdef void charge_idle(self, int d, int64_t ns) noexcept nogil:
         self.m.io[d].idle_ns += ns
@@ -145,6 +147,7 @@ cdef class OsCore(GuestKind):
         os.item = ITEM_NONE
         self.charge_idle(d, self.upcall_ns)
         self.ports[d].upcalls += 1
+        trace(self.m, TRACE_UPCALL, self.m.vcpu[v].pcpu, v, d, 0)
         self.host.set_work(v, self.upcall_ns + os.owed_ns)
         os.owed_ns = 0
         if mode == MODE_IDLE:

@@ -9,8 +9,6 @@ from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.core cimport (
     ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NIC, ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
 )
-from xengym.guests.os.netback cimport OsNetback
-from xengym.guests.os.nic cimport OsNic
 from xengym.guests.os.programs cimport OWNER_TRANSFER
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore

@@ -20,7 +20,7 @@ from xengym.machine.io_state cimport (
 from xengym.machine.state cimport device_timer
 from xengym.sim.random cimport STREAM_NETWORK, draw_bits, stream_key
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
-from xengym.sim.trace cimport TRACE_NIC_IN, TRACE_NIC_OUT, TRACE_PACKET_LOST, trace
+from xengym.sim.trace cimport TRACE_INTERRUPT, TRACE_NIC_IN, TRACE_NIC_OUT, TRACE_PACKET_LOST, trace
 
 import numpy as np
 
@@ -246,6 +246,7 @@ cdef class OsNic(OsCore):
         self._land(n)
         nic.last_irq_at_ns = self.m.clock.now_ns
         nic.interrupts += 1
+        trace(self.m, TRACE_INTERRUPT, n, -1, nic.backend, 0)
         if nic.backend < 0:
             self.take_inline(n)
             self._arm_irq(n)
