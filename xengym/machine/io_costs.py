@@ -1,8 +1,8 @@
 """What input and output cost in CPU time, each figure with its source.
 
-Three machines that must not be mixed: that of Barham et al. 2003 (drivers in the hypervisor), that of Menon et al. 2006
-(split drivers), and what an HVM guest's emulated devices cost on the latter. Figures marked *fitted* were chosen so that
-the rates named beside them come out; the division among the steps of a path is assumed.
+Three machines that must not be mixed: that of Barham et al. 2003 (drivers in the hypervisor), that of Menon et al.
+2006 (split drivers), and what an HVM guest's emulated devices cost on the latter. Figures marked *fitted* were chosen
+so that the rates named beside them come out; the division among the steps of a path is assumed.
 """
 
 from __future__ import annotations
@@ -48,6 +48,21 @@ class IoCosts:
         exit_ns: an HVM guest's exit into the hypervisor and back.
         exits_per_packet: exits that an emulated card takes for a packet.
         emulate_ns: the emulating process, for a packet.
+        blk_stack_ns: the guest's file system and block layer, for a request.
+        blk_done_ns: and for its answer.
+        blk_front_ns: front end, for a request put into the ring.
+        blk_front_segment_ns: front end, granting a page and taking it back.
+        blk_back_ns: back end, for a request taken.
+        blk_back_segment_ns: back end, mapping and unmapping a page; many go in one hypercall.
+        blk_back_done_ns: back end, for an answer.
+        blk_disk_ns: the disk's driver, for a request.
+        blk_disk_irq_ns: interrupt of the disk's controller, once for all requests done by then.
+        blk_inline_ns: Xen 1.x, translating and checking a request.
+        blk_tap_wake_ns: blktap, waking the process and its system calls, once for a batch.
+        blk_tap_ns: blktap, the process, for a request.
+        blk_tap_done_ns: and for its answer, back through the kernel.
+        blk_exits: exits that an emulated IDE disk takes for a request.
+        blk_emulate_ns: the emulating process, for a request.
     """
 
     hypercall_ns: int = 400
@@ -80,6 +95,21 @@ class IoCosts:
     exit_ns: int = 2_500
     exits_per_packet: int = 6
     emulate_ns: int = 9_000
+    blk_stack_ns: int = 4_000
+    blk_done_ns: int = 2_000
+    blk_front_ns: int = 1_000
+    blk_front_segment_ns: int = 200
+    blk_back_ns: int = 2_500
+    blk_back_segment_ns: int = 900
+    blk_back_done_ns: int = 1_500
+    blk_disk_ns: int = 1_500
+    blk_disk_irq_ns: int = 1_500
+    blk_inline_ns: int = 1_200
+    blk_tap_wake_ns: int = 5_000
+    blk_tap_ns: int = 12_000
+    blk_tap_done_ns: int = 5_000
+    blk_exits: int = 12
+    blk_emulate_ns: int = 15_000
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -92,7 +122,10 @@ class IoCosts:
 #: 2006. Fitted to its rates at 1500 bytes, from memory: native receive 2508 Mbit/s, guest receive 820 (flip) and 970
 #: (copy), guest send 750 and 3310 Mbit/s (offloading). Its abstract has their ratios. `hypercall_ns` and `upcall_ns`
 #: are a third and a half of the 1.2 us that a trap with a change of page tables takes (derived from lmbench in Barham
-#: et al.), assumed. The costs of an HVM guest (exits, emulation) are assumed.
+#: et al.), assumed. The costs of an HVM guest (exits, emulation) are assumed, and so are those of block devices
+#: (`blk_...`), but for their order: little per byte, since pages are mapped and not copied, so that a disk read at full
+#: speed takes a few per cent of a driver domain's CPU (Cherkasova, Gupta and Vahdat 2007 found it nearly insensitive to
+#: that domain's share); blktap's process dearer than the kernel's back end; `blk_inline_ns` as the 1.2 us of a packet.
 SPLIT_COSTS = IoCosts()
 
 #: The 2.4 GHz Xeon of Barham et al., "Xen and the art of virtualization", SOSP 2003, table 6. Fitted at a packet size

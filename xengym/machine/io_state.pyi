@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 
 PORTS_DTYPE: np.dtype[np.void]

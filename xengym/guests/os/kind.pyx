@@ -190,6 +190,7 @@ cdef class OsKind(OsClients):
         for i in range(self.max_vifs):
             if self.vif[i].in_use and self.vif[i].backend == d:
                 self.disconnect(i)
+        self.backend_lost(d)
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             if v == dom.first_vcpu:
@@ -238,6 +239,7 @@ cdef class OsKind(OsClients):
         for i in range(self.max_vifs):
             if self.vif[i].in_use and self.vif[i].backend == d and not self.vif[i].is_connected:
                 self.connect(i)
+        self.backend_found(d)
 
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
         if number < self.first_restart_timer:

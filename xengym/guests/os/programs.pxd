@@ -1,7 +1,7 @@
 """Programs of a guest with an operating system (`programs.pyx`)."""
 from libc.stdint cimport int32_t, int64_t
+from xengym.guests.os.block cimport OsBlock
 from xengym.guests.os.program_state cimport Loop, Programs, Request, Service
-from xengym.guests.os.transport cimport OsTransport
 
 # Work of programs: a kind in the upper bits, a number in the lower.
 cdef enum:
@@ -23,7 +23,7 @@ cdef enum:
     STAGE_CALLS = 2
     STAGE_AFTER = 3
 
-cdef class OsPrograms(OsTransport):
+cdef class OsPrograms(OsBlock):
     cdef readonly int max_requests
     cdef readonly int max_loops
     cdef Programs* programs_of
@@ -45,7 +45,3 @@ cdef class OsPrograms(OsTransport):
     cdef int64_t _answer_bytes(self, Service* service) noexcept nogil
     cdef void _begin_loop(self, int i) noexcept nogil
     cdef void _loop_done(self, int i) noexcept nogil
-    cdef bint submit_block(
-        self, int d, int64_t sector, int64_t bytes, bint is_write, bint is_barrier, int cookie
-    ) noexcept nogil
-    cdef void block_done(self, int d, int cookie, bint failed) noexcept nogil

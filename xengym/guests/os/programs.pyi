@@ -1,6 +1,6 @@
-from xengym.guests.os.transport import OsTransport
+from xengym.guests.os.block import OsBlock
 
-class OsPrograms(OsTransport):
+class OsPrograms(OsBlock):
     max_requests: int
     max_loops: int
     def set_callee(self, d: int, callee: int) -> None: ...

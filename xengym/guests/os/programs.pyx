@@ -12,11 +12,12 @@ scheduler of processes, but pieces are short; background work goes last, as inte
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 from xengym.guests.cpu cimport set_distribution
+from xengym.guests.os.block cimport OsBlock
 from xengym.guests.os.core cimport MODE_IDLE, MODE_PROGRAM, OsVcpu
 from xengym.guests.os.program_state cimport (
     ACCEPT_SLOTS, JOB_SLOTS, SIZE_CLASSES, Loop, Programs, Request, Service,
 )
-from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER, OsTransport
+from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport BLOCK_SECTOR, FLOW_BULK, FLOW_FREE, NO_DEVICE, Flow, Packet
 from xengym.machine.state cimport FOREVER, NO_VCPU, Domain, device_timer
@@ -39,7 +40,7 @@ cdef inline bint _happens(uint64_t key, uint64_t* counter, int ppm) noexcept nog
     return ppm >= PPM or draw_bits(key, counter) % <uint64_t>PPM < <uint64_t>ppm
 
 
-cdef class OsPrograms(OsTransport):
+cdef class OsPrograms(OsBlock):
     """Services, loops and background work.
 
     Args:
@@ -48,17 +49,17 @@ cdef class OsPrograms(OsTransport):
     """
 
     def __init__(self, costs, int max_domains, int max_vcpus, *, int max_requests=512, int max_loops=16, **limits):
-        OsTransport.__init__(self, costs, max_domains, max_vcpus, **limits)
+        OsBlock.__init__(self, costs, max_domains, max_vcpus, **limits)
         self.max_requests = max_requests
         self.max_loops = max_loops
-        self.first_loop_timer = OsTransport.num_device_timers(self)
+        self.first_loop_timer = OsBlock.num_device_timers(self)
 
     def num_device_timers(self):
-        return OsTransport.num_device_timers(self) + self.max_loops
+        return OsBlock.num_device_timers(self) + self.max_loops
 
     def sections(self, max_vcpus, max_domains):
         return [
-            *OsTransport.sections(self, max_vcpus, max_domains),
+            *OsBlock.sections(self, max_vcpus, max_domains),
             ("programs", PROGRAMS_DTYPE, max_domains),
             ("service", SERVICE_DTYPE, max_domains),
             ("request", REQUEST_DTYPE, self.max_requests),
@@ -69,7 +70,7 @@ cdef class OsPrograms(OsTransport):
         ]
 
     def bind(self, HostCore host, int number, views):
-        OsTransport.bind(self, host, number, views)
+        OsBlock.bind(self, host, number, views)
         cdef Programs[::1] programs = views["programs"]
         cdef Service[::1] service = views["service"]
         cdef Request[::1] request = views["request"]
@@ -92,7 +93,7 @@ cdef class OsPrograms(OsTransport):
             self.loop[i].domain = -1
 
     def configure(self, int d, int v, spec):
-        OsTransport.configure(self, d, v, spec)
+        OsBlock.configure(self, d, v, spec)
         if self.m.vcpu[v].vcpu_in_domain > 0:
             return
         memset(&self.programs_of[d], 0, sizeof(Programs))
@@ -162,7 +163,7 @@ cdef class OsPrograms(OsTransport):
         for i in range(self.max_domains):
             if self.service[i].callee == d:
                 self.service[i].callee = -1
-        OsTransport.destroyed(self, d)
+        OsBlock.destroyed(self, d)
         for i in range(self.max_requests):
             if self.request[i].domain == d:
                 self._free_request(i)
@@ -395,7 +396,7 @@ cdef class OsPrograms(OsTransport):
     cdef void started(self, int v, int64_t now_ns) noexcept nogil:
         cdef int d = self.m.vcpu[v].domain
         cdef int i
-        OsTransport.started(self, v, now_ns)
+        OsBlock.started(self, v, now_ns)
         if self.m.vcpu[v].vcpu_in_domain > 0:
             return
         for i in range(self.max_loops):
@@ -437,7 +438,7 @@ cdef class OsPrograms(OsTransport):
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
         cdef Loop* loop
         if number < self.first_loop_timer:
-            OsTransport.device_timer(self, number, now_ns)
+            OsBlock.device_timer(self, number, now_ns)
             return
         loop = &self.loop[number - self.first_loop_timer]
         loop.wake_at_ns = -1
@@ -446,11 +447,6 @@ cdef class OsPrograms(OsTransport):
         self.put_job(loop.domain, (JOB_LOOP << JOB_SHIFT) | (number - self.first_loop_timer))
 
     # -- the disk ------------------------------------------------------------------------------------------------
-
-    cdef bint submit_block(
-        self, int d, int64_t sector, int64_t bytes, bint is_write, bint is_barrier, int cookie
-    ) noexcept nogil:
-        return False
 
     cdef void block_done(self, int d, int cookie, bint failed) noexcept nogil:
         if cookie >= LOOP_COOKIE:

@@ -1,0 +1,3 @@
+from xengym.guests.os.block_device import OsBlockDevice
+
+class OsBlockBack(OsBlockDevice): ...
