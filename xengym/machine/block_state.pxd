@@ -59,6 +59,7 @@ cdef struct Disk:
     int64_t busy_ns           # time in service, up to the last completion
     int64_t started_at_ns     # the request in service
     int64_t interrupts
+    uint64_t denied           # domain slots that may not have a device on it, a bit each
     uint64_t key              # of its random stream
     uint64_t counter
     int32_t in_use

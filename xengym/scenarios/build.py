@@ -103,7 +103,10 @@ def parse_scheduler(text: str) -> SchedulerConfig:
 
 
 def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | None) -> ScenarioConfig:
-    """The scenario under another scheduler; the domains' parameters carry over where they have a counterpart.
+    """The scenario under another scheduler.
+
+    Domains get the parameters that the scenario states for it (``params_under``); else theirs carry over where they have a
+    counterpart.
 
     Args:
         config: the scenario.
@@ -120,12 +123,14 @@ def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | No
         return config
     target = build_scheduler(scheduler)
     domains = list(config.domains)
-    if any(domain.params for domain in domains):
+    if any(domain.params or domain.params_under for domain in domains):
         host = build_host(config)
         populate(host, config, seed=0)
         shares = [host.scheduler.share(slot) for slot in range(len(domains))]
         for i, (domain, share) in enumerate(zip(domains, shares, strict=True)):
-            if domain.params:
+            if scheduler.name in domain.params_under:
+                domains[i] = domain.model_copy(update={"params": domain.params_under[scheduler.name]})
+            elif domain.params:
                 params, _ = target.params_from(share, domain.vcpus)
                 domains[i] = domain.model_copy(update={"params": params})
     return config.model_copy(update={"scheduler": scheduler, "domains": domains})
@@ -285,7 +290,7 @@ def _program(domain: DomainConfig) -> ProgramSpec | None:
             case ServerConfig():
                 return Server(_distribution(program.arrival), _distribution(program.service))
             case OsConfig():
-                return os_program(program)
+                return os_program(program, domain.vbds)
             case ReplayConfig():
                 return None
             case ProcessConfig():

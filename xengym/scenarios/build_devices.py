@@ -6,14 +6,16 @@ from xengym.guests.os.devctl import Devctl
 from xengym.guests.os.kind import OsKind
 from xengym.guests.os.specs import Clients, Loop, Os, Service
 from xengym.hypervisor.host import Host
+from xengym.machine.disk_model import DISKS
 from xengym.machine.io_costs import IO_COSTS
 from xengym.scenarios.closed import DistributionConfig
 from xengym.scenarios.config import ScenarioConfig
-from xengym.scenarios.devices import IO_MODELS, ClientsConfig, LoopConfig, OsConfig, ServiceConfig
+from xengym.scenarios.devices import IO_MODELS, ClientsConfig, LoopConfig, OsConfig, ServiceConfig, VbdConfig
 from xengym.sim.random import DistributionSpec
 from xengym.units import MS_NS, ms_to_ns, us_to_ns
 
 _PAGES_PER_MIB = 256
+_SECTORS_PER_MIB = 2048
 
 #: Connections to spare beside those that clients, services and transfers need.
 _SPARE_FLOWS = 16
@@ -33,11 +35,13 @@ def device_kind(config: ScenarioConfig) -> OsKind:
     transfers = sum(len(domain.transfers) for domain in domains)
     num_clients = sum(clients.num for clients in populations)
     return OsKind(
-        IO_COSTS[IO_MODELS[config.devices.model][1]],
+        IO_COSTS[IO_MODELS[config.devices.model].costs],
         config.limits.max_domains,
         config.limits.max_vcpus,
         max_nics=max(1, len(config.devices.nics)),
         max_vifs=max(1, sum(len(domain.vifs) for domain in domains)),
+        max_disks=max(1, len(config.devices.disks)),
+        max_vbds=max(1, sum(len(domain.vbds) for domain in domains)),
         max_flows=num_clients + processes + transfers + _SPARE_FLOWS,
         max_requests=max(1, processes),
         max_loops=max(1, sum(len(program.loops) for program in programs)),
@@ -46,15 +50,16 @@ def device_kind(config: ScenarioConfig) -> OsKind:
     )
 
 
-def os_program(program: OsConfig) -> Os:
-    """What a domain with an operating system runs.
+def os_program(program: OsConfig, vbds: list[VbdConfig]) -> Os:
+    """What a domain with an operating system and these block devices runs; its loops use the first one.
 
     Raises:
         ValueError: it is impossible; names the part and what was expected.
     """
+    num_sectors = vbds[0].mib * _SECTORS_PER_MIB if vbds else 1
     return Os(
         service=None if program.service is None else _service(program.service),
-        loops=tuple(_loop(loop) for loop in program.loops),
+        loops=tuple(_loop(loop, num_sectors) for loop in program.loops),
         background=program.background,
         memory_pages=program.memory_mib * _PAGES_PER_MIB,
         scans_round_robin=program.scans_round_robin,
@@ -89,12 +94,13 @@ def create_devices(host: Host, config: ScenarioConfig) -> None:
                 domids[name],
                 nic=None if vif.nic is None else nics[vif.nic],
                 backend=None if vif.backend is None else domids[vif.backend],
-                mode=vif.mode or IO_MODELS[config.devices.model][0],  # type: ignore[arg-type]
+                mode=vif.mode or IO_MODELS[config.devices.model].vif,
                 mtu=vif.mtu,
                 is_offloading=vif.is_offloading,
                 credit_bytes=round(vif.credit_kib * 1024),
                 credit_ns=ms_to_ns(vif.credit_ms) if vif.credit_kib else 0,
             )
+    _create_disks(control, config, domids)
     # Who talks to whom comes when every interface is there.
     for name, domain in zip(domids, config.domains, strict=True):
         if domain.calls is not None:
@@ -105,6 +111,30 @@ def create_devices(host: Host, config: ScenarioConfig) -> None:
             peer = None if transfer.peer is None else domids[transfer.peer]
             ends = (domids[name], peer) if transfer.direction == "send" else (peer, domids[name])
             control.create_transfer(*ends, window=transfer.window)
+
+
+def _create_disks(control: Devctl, config: ScenarioConfig, domids: dict[str, int]) -> None:
+    disks, next_sector = {}, {}
+    for disk in config.devices.disks:
+        if disk.backend is not None and disk.backend not in domids:
+            raise ValueError(f"devices: disks: backend {disk.backend!r} of {disk.name!r} is no domain of this scenario")
+        backend = None if disk.backend is None else domids[disk.backend]
+        disks[disk.name] = control.create_disk(backend, DISKS[disk.model])
+        next_sector[disk.name] = 0
+        if disk.allowed is not None:
+            control.restrict_disk(disks[disk.name], [domids[name] for name in disk.allowed])
+    for name, domain in zip(domids, config.domains, strict=True):
+        for vbd in domain.vbds:
+            num_sectors = vbd.mib * _SECTORS_PER_MIB
+            control.create_vbd(
+                domids[name],
+                disk=disks[vbd.disk],
+                num_sectors=num_sectors,
+                start_sector=next_sector[vbd.disk],
+                is_read_only=vbd.is_read_only,
+                mode=vbd.mode or IO_MODELS[config.devices.model].vbd,
+            )
+            next_sector[vbd.disk] += num_sectors
 
 
 def _distribution(config: DistributionConfig) -> DistributionSpec:
@@ -127,7 +157,7 @@ def _service(config: ServiceConfig) -> Service:
     )
 
 
-def _loop(config: LoopConfig) -> Loop:
+def _loop(config: LoopConfig, num_sectors: int) -> Loop:
     return Loop(
         work=_distribution(config.work),
         think=_distribution(config.think),
@@ -136,6 +166,7 @@ def _loop(config: LoopConfig) -> Loop:
         is_writing=config.is_writing,
         is_barrier=config.is_barrier,
         is_sequential=config.is_sequential,
+        num_sectors=num_sectors,
     )
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from xengym.scenarios.closed import Closed, DistributionConfig, NonNegativeMs, PositiveMs
-from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VifConfig
+from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VbdConfig, VifConfig
 
 NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
 
@@ -135,6 +135,7 @@ class DomainConfig(Closed):
         type: paravirtualised (``pv``), or fully virtualised with the processor's help (``hvm``).
         vcpus: number of vCPUs.
         params: scheduler parameters, in the scheduler's own words.
+        params_under: parameters in place of ``params`` under other schedulers, by the scheduler's name.
         program: what its vCPUs run.
         start_ms: when it starts.
         cpus: pCPUs it may run on (hard affinity); default all.
@@ -142,6 +143,7 @@ class DomainConfig(Closed):
         latency_target_ms: agreed response time of its jobs; 0: none.
         agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
         vifs: its virtual network interfaces; its program must be an operating system (``os``).
+        vbds: its virtual block devices, likewise.
         clients: populations of clients outside that talk to it.
         transfers: bulk transfers that it begins or takes part in.
         calls: name of the domain whose service its own service asks.
@@ -152,6 +154,7 @@ class DomainConfig(Closed):
     type: Literal["pv", "hvm"] = "pv"
     vcpus: PositiveInt = 1
     params: dict[str, int] = Field(default_factory=dict)
+    params_under: dict[str, dict[str, int]] = Field(default_factory=dict)
     program: ProgramConfig
     start_ms: NonNegativeMs = 0.0
     cpus: list[int] | None = None
@@ -159,6 +162,7 @@ class DomainConfig(Closed):
     latency_target_ms: NonNegativeMs = 0.0
     agreed_pcpus: Annotated[float, Field(ge=0, le=256)] = 0.0
     vifs: list[VifConfig] = Field(default_factory=list)
+    vbds: list[VbdConfig] = Field(default_factory=list)
     clients: list[ClientsConfig] = Field(default_factory=list)
     transfers: list[TransferConfig] = Field(default_factory=list)
     calls: str | None = None
@@ -264,7 +268,7 @@ def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -
     names = [other.name for other in scenario.domains]
     with_os = [other.name for other in scenario.domains if isinstance(other.program, OsConfig)]
     nics = [nic.name for nic in scenario.devices.nics]
-    uses_devices = domain.vifs or domain.clients or domain.transfers or domain.calls
+    uses_devices = domain.vifs or domain.vbds or domain.clients or domain.transfers or domain.calls
     if uses_devices and domain.name not in with_os:
         raise ValueError(f"{where}: only a domain whose program is 'os' has devices, clients or calls")
     for vif in domain.vifs:
@@ -272,6 +276,10 @@ def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -
             raise ValueError(f"{where}: vifs: nic {vif.nic!r} is not among devices.nics ({', '.join(nics) or 'none'})")
         if vif.backend is not None and vif.backend not in with_os:
             raise ValueError(f"{where}: vifs: backend {vif.backend!r} is no domain whose program is 'os'")
+    disks = [disk.name for disk in scenario.devices.disks]
+    for vbd in domain.vbds:
+        if vbd.disk not in disks:
+            raise ValueError(f"{where}: vbds: disk {vbd.disk!r} is not among devices.disks ({', '.join(disks) or 'none'})")
     for peer in (*(transfer.peer for transfer in domain.transfers), domain.calls):
         if peer is not None and peer not in with_os:
             known = ", ".join(names)

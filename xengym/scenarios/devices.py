@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -10,12 +10,27 @@ from xengym.scenarios.closed import Closed, DistributionConfig, Fraction, NonNeg
 
 Bytes = Annotated[int, Field(ge=1, le=2**30)]
 
-#: How a model of input and output names itself: the way of a guest's packets, and the table of costs that belongs to it.
-IO_MODELS: dict[str, tuple[str, str]] = {
-    "xen3_split_flip": ("flip", "split"),
-    "xen3_split_copy": ("copy", "split"),
-    "xen1_in_hypervisor": ("inline", "inline"),
-    "native": ("native", "inline"),
+
+
+class ModelModes(NamedTuple):
+    """What a model of input and output means.
+
+    Attributes:
+        vif: the way of a guest's packets.
+        vbd: the way of its block requests.
+        costs: the table of costs that belongs to it, of ``machine.io_costs.IO_COSTS``.
+    """
+
+    vif: Literal["flip", "copy", "inline", "native"]
+    vbd: Literal["split", "inline", "native"]
+    costs: str
+
+
+IO_MODELS: dict[str, ModelModes] = {
+    "xen3_split_flip": ModelModes("flip", "split", "split"),
+    "xen3_split_copy": ModelModes("copy", "split", "split"),
+    "xen1_in_hypervisor": ModelModes("inline", "inline", "inline"),
+    "native": ModelModes("native", "native", "inline"),
 }
 IoModel = Literal["xen3_split_flip", "xen3_split_copy", "xen1_in_hypervisor", "native"]
 
@@ -83,6 +98,38 @@ class NicConfig(Closed):
     allowed: list[str] | None = None
 
 
+class DiskConfig(Closed):
+    """A disk.
+
+    Attributes:
+        name: by which block devices name it.
+        backend: name of the domain with its driver; None: the hypervisor's, or native.
+        model: one of ``machine.disk_model.DISKS``.
+        allowed: names of the domains that may have block devices on it; None: any.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=32)]
+    backend: str | None = None
+    model: Literal["scsi_10k"] = "scsi_10k"
+    allowed: list[str] | None = None
+
+
+class VbdConfig(Closed):
+    """A virtual block device; the devices of a disk lie one after the other on it.
+
+    Attributes:
+        disk: the disk.
+        mib: size.
+        mode: ``split``, ``tap``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says.
+        is_read_only: writes are refused.
+    """
+
+    disk: str
+    mib: Annotated[int, Field(ge=1, le=2**20)] = 1024
+    mode: Literal["split", "tap", "emulated", "inline", "native"] | None = None
+    is_read_only: bool = False
+
+
 class VifConfig(Closed):
     """A virtual network interface.
 
@@ -138,15 +185,17 @@ class DevicesConfig(Closed):
         model: how input and output work on this host: Xen 3.x with split drivers that exchange pages (flip) or copy, Xen
             1.x with drivers in the hypervisor, or no hypervisor.
         nics: network cards.
+        disks: disks.
     """
 
     model: IoModel = "xen3_split_flip"
     nics: list[NicConfig] = Field(default_factory=list)
+    disks: list[DiskConfig] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _unique(self) -> DevicesConfig:
-        names = [nic.name for nic in self.nics]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"nics: name {name!r} is used {names.count(name)} times, expected once")
+        for what, names in (("nics", [nic.name for nic in self.nics]), ("disks", [disk.name for disk in self.disks])):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"{what}: name {name!r} is used {names.count(name)} times, expected once")
         return self

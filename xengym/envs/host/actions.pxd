@@ -16,7 +16,13 @@ cdef class ActionDecoder:
     cdef readonly int num_domains
     cdef readonly int num_tunables
     cdef readonly bint is_discrete
-    cdef TunableRange ranges[4]
+    cdef readonly tuple names          # of the parameters that the action sets
+    cdef bint is_partial               # the scheduler has others
+    cdef int chosen[4]                 # their places among the scheduler's tunables
+    cdef TunableRange ranges[4]        # by place in the action
+    cdef bint controls(self, int d) noexcept nogil
+    cdef void range_of(self, int d, int i, TunableRange* out) noexcept nogil
+    cdef void complete(self, int d, int64_t* values) noexcept nogil
     cdef int apply_box(self, const float* action) noexcept nogil
     cdef int apply_steps(self, const int64_t* action) noexcept nogil
 

@@ -29,16 +29,22 @@ cdef class ActionDecoder:
         host: the machine to control.
         num_domains: domain slots the action covers, present or not.
         is_discrete: steps instead of numbers in [-1, 1].
+        names: of the scheduler's parameters that the action sets, in this order; None: all. The others stay as they are.
     """
 
-    def __init__(self, Host host, int num_domains, bint is_discrete):
+    def __init__(self, Host host, int num_domains, bint is_discrete, names=None):
         self.host = host
         self.scheduler = host.scheduler_policy
         self.num_domains = num_domains
         self.is_discrete = is_discrete
         tunables = host.scheduler.tunables()
-        self.num_tunables = len(tunables)
-        for i, tunable in enumerate(tunables):
+        all_names = [tunable.name for tunable in tunables]
+        self.names = tuple(all_names if names is None else names)
+        self.is_partial = len(self.names) < len(all_names)
+        self.num_tunables = len(self.names)
+        for i, name in enumerate(self.names):
+            self.chosen[i] = all_names.index(name)
+            tunable = tunables[self.chosen[i]]
             self.ranges[i].low = tunable.low
             self.ranges[i].high = tunable.high or 0
             self.ranges[i].default_value = tunable.default
@@ -50,26 +56,42 @@ cdef class ActionDecoder:
         """Numbers in one action."""
         return self.num_domains * self.num_tunables
 
+    cdef bint controls(self, int d) noexcept nogil:
+        """Whether the action has a say in domain slot d."""
+        return self.host.m.domain[d].in_use
+
+    cdef void range_of(self, int d, int i, TunableRange* out) noexcept nogil:
+        """The range of the action's i-th parameter for domain slot d."""
+        out[0] = self.ranges[i]
+
+    cdef void complete(self, int d, int64_t* values) noexcept nogil:
+        """What goes with the parameters that the action sets."""
+
     cdef int apply_box(self, const float* action) noexcept nogil:
         """Set every present domain's parameters; returns how many domains' actions were refused (not a number)."""
         cdef Machine* m = &self.host.m
         cdef int64_t values[MAX_TUNABLES]
+        cdef TunableRange r
         cdef int d, i, refused = 0
         cdef bint bad
         for d in range(self.num_domains):
-            if not m.domain[d].in_use:
+            if not self.controls(d):
                 continue
             bad = False
+            if self.is_partial:
+                self.scheduler.get_tunables(d, values)
             for i in range(self.num_tunables):
                 if isnan(action[d * self.num_tunables + i]):
                     bad = True
                 else:
-                    values[i] = decode_value(
-                        &self.ranges[i], action[d * self.num_tunables + i], 100 * m.domain[d].num_vcpus
+                    self.range_of(d, i, &r)
+                    values[self.chosen[i]] = decode_value(
+                        &r, action[d * self.num_tunables + i], 100 * m.domain[d].num_vcpus
                     )
             if bad:
                 refused += 1
             else:
+                self.complete(d, values)
                 self.scheduler.set_tunables(d, values, m.clock.now_ns)
         return refused
 
@@ -77,10 +99,11 @@ cdef class ActionDecoder:
         cdef Machine* m = &self.host.m
         cdef int64_t values[MAX_TUNABLES]
         cdef int64_t step
-        cdef int d, i, refused = 0
+        cdef TunableRange r
+        cdef int d, i, k, refused = 0
         cdef bint bad
         for d in range(self.num_domains):
-            if not m.domain[d].in_use:
+            if not self.controls(d):
                 continue
             bad = False
             self.scheduler.get_tunables(d, values)
@@ -89,50 +112,61 @@ cdef class ActionDecoder:
                 if step < STEP_LOWER or step > STEP_RAISE:
                     bad = True
                 else:
-                    values[i] = step_value(&self.ranges[i], values[i], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+                    self.range_of(d, i, &r)
+                    k = self.chosen[i]
+                    values[k] = step_value(&r, values[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
             if bad:
                 refused += 1
             else:
+                self.complete(d, values)
                 self.scheduler.set_tunables(d, values, m.clock.now_ns)
         return refused
 
     def decode(self, action):
         """Parameters that a box action asks for: ``int64`` of shape ``(num_domains, num_tunables)``; -1 where absent."""
         cdef Machine* m = &self.host.m
+        cdef TunableRange r
         cdef const float[:, ::1] given = np.ascontiguousarray(action, dtype=np.float32).reshape(self.num_domains, -1)
         values = np.full((self.num_domains, self.num_tunables), -1, dtype=np.int64)
         for d in range(self.num_domains):
-            if m.domain[d].in_use:
+            if self.controls(d):
                 for i in range(self.num_tunables):
-                    values[d, i] = decode_value(&self.ranges[i], given[d, i], 100 * m.domain[d].num_vcpus)
+                    self.range_of(d, i, &r)
+                    values[d, i] = decode_value(&r, given[d, i], 100 * m.domain[d].num_vcpus)
         return values
 
     def encode(self, values=None):
         """Box action that sets the given parameters, or the present ones: ``float32`` of shape ``(size,)``."""
         cdef Machine* m = &self.host.m
+        cdef TunableRange r
         cdef int64_t present[MAX_TUNABLES]
         action = np.zeros((self.num_domains, self.num_tunables), dtype=np.float32)
         for d in range(self.num_domains):
-            if m.domain[d].in_use:
+            if self.controls(d):
                 self.scheduler.get_tunables(d, present)
                 for i in range(self.num_tunables):
-                    value = present[i] if values is None else values[d][i]
-                    action[d, i] = encode_value(&self.ranges[i], value, 100 * m.domain[d].num_vcpus)
+                    value = present[self.chosen[i]] if values is None else values[d][i]
+                    self.range_of(d, i, &r)
+                    action[d, i] = encode_value(&r, value, 100 * m.domain[d].num_vcpus)
         return action.ravel()
 
     def masks(self):
         """Legal steps: ``bool`` of shape ``(3 * size,)``; for an absent domain only "keep" is legal."""
         cdef Machine* m = &self.host.m
+        cdef TunableRange r
+        cdef int k
         cdef int64_t present[MAX_TUNABLES]
         legal = np.zeros((self.num_domains, self.num_tunables, 3), dtype=bool)
         legal[:, :, STEP_KEEP] = True
         for d in range(self.num_domains):
-            if m.domain[d].in_use:
+            if self.controls(d):
                 self.scheduler.get_tunables(d, present)
                 for i in range(self.num_tunables):
+                    self.range_of(d, i, &r)
+                    k = self.chosen[i]
                     for step in (STEP_LOWER, STEP_RAISE):
-                        moved = step_value(&self.ranges[i], present[i], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
-                        legal[d, i, step] = moved != present[i]
+                        moved = step_value(&r, present[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+                        legal[d, i, step] = moved != present[k]
         return legal.ravel()
 
 

@@ -4,7 +4,7 @@ The features of domain slot 0 come first, then those of slot 1 and so on, then t
 domain are 0. `DOMAIN_FEATURES` and `HOST_FEATURES` name them in order.
 """
 from libc.stdint cimport int64_t
-from xengym.envs.host.actions cimport ActionDecoder, encode_value
+from xengym.envs.host.actions cimport ActionDecoder, TunableRange, encode_value
 from xengym.envs.scaling cimport saturate, unit
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport Machine
@@ -92,6 +92,7 @@ cdef class ObservationEncoder:
         cdef HostInterval* whole = self.monitor.whole
         cdef DomainInterval* record
         cdef int64_t values[MAX_TUNABLES]
+        cdef TunableRange r
         cdef double length_ns = whole.end_ns - whole.start_ns
         cdef double host_ns, vcpus_ns, latency_ns, rate_hz
         cdef double agreed = 0.0
@@ -125,8 +126,9 @@ cdef class ObservationEncoder:
                 self._encode_io(record, host_ns, length_ns, out + NUM_DOMAIN_FEATURES)
             self.scheduler.get_tunables(d, values)
             for i in range(self.actions.num_tunables):
+                self.actions.range_of(d, i, &r)
                 out[first_parameter + i] = unit(
-                    0.5 + 0.5 * encode_value(&self.actions.ranges[i], values[i], 100 * record.num_vcpus)
+                    0.5 + 0.5 * encode_value(&r, values[self.actions.chosen[i]], 100 * record.num_vcpus)
                 )
             out += width
         rate_hz = 1e9 * whole.switches / host_ns

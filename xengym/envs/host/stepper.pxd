@@ -8,3 +8,4 @@ cdef class HostStepper(Stepper):
     cdef readonly ActionDecoder actions
     cdef readonly ObservationEncoder observations
     cdef readonly RewardTerms rewards
+    cdef _use(self, ActionDecoder actions)

@@ -20,12 +20,16 @@ cdef class HostStepper(Stepper):
 
     def __init__(self, Host host, int num_domains, int64_t interval_ns, weights, bint is_discrete):
         Stepper.__init__(self, host, num_domains, interval_ns)
-        self.actions = ActionDecoder(host, num_domains, is_discrete)
-        self.observations = ObservationEncoder(host, self.monitor, self.actions)
         self.rewards = RewardTerms(host, self.monitor, num_domains, weights)
-        self.num_actions = self.actions.size
-        self.num_features = self.observations.size
         self.takes_integers = is_discrete
+        self._use(ActionDecoder(host, num_domains, is_discrete))
+
+    cdef _use(self, ActionDecoder actions):
+        """Take this decoder, and observe what it sets."""
+        self.actions = actions
+        self.observations = ObservationEncoder(self.host, self.monitor, actions)
+        self.num_actions = actions.size
+        self.num_features = self.observations.size
 
     cdef int advance(self, const void* action, float* obs, double* terms, double* reward) noexcept nogil:
         cdef int refused

@@ -11,8 +11,11 @@ from xengym.guests.os.kind import OsKind
 from xengym.guests.os.specs import Clients
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
+from xengym.machine.block_state import VBD_MODES
+from xengym.machine.disk_model import DISKS, DiskModel
 from xengym.machine.io_state import VIF_MODES
 
+VbdMode = Literal["split", "tap", "emulated", "inline", "native"]
 VifMode = Literal["flip", "copy", "inline", "native", "emulated"]
 
 #: Bytes of the line's rate in Mbit/s turned into the time that a MiB takes.
@@ -109,9 +112,8 @@ class Devctl:
     def restrict_nic(self, nic: int, domids: list[int] | None) -> None:
         """Let only these domains have interfaces on a card (None: any); interfaces that exist stay."""
         self._control.authorise()
-        self._check_nic(nic)
-        allowed = (1 << 64) - 1 if domids is None else sum(1 << self._control.slot(domid) for domid in set(domids))
-        self.host.sections["nic"]["denied"][nic] = ~allowed & ((1 << 64) - 1)
+        self._check_in_use("nic", nic, "network card")
+        self.host.sections["nic"]["denied"][nic] = self._denied(domids)
 
     # -- virtual interfaces --------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class Devctl:
         if mode not in VIF_MODES:
             raise ValueError(f"mode must be one of {', '.join(VIF_MODES)}, found {mode!r}")
         if nic is not None:
-            self._check_nic(nic)
+            self._check_in_use("nic", nic, "network card")
             if int(self.host.sections["nic"]["denied"][nic]) >> front & 1:
                 raise ValueError(f"domain {domid} may not use network card {nic}")
         back = -1
@@ -186,7 +188,7 @@ class Devctl:
     def set_vif_credit(self, vif: int, *, credit_bytes: int, credit_ns: int) -> None:
         """Limit what an interface may send; 0 bytes: no limit."""
         self._control.authorise()
-        self._check_vif(vif)
+        self._check_in_use("vif", vif, "virtual interface")
         _check_range("credit_bytes", credit_bytes, 0, 2**40)
         _check_range("credit_ns", credit_ns, 1 if credit_bytes else 0, 10**12)
         self.kind.set_credit(vif, credit_bytes, credit_ns)
@@ -194,12 +196,12 @@ class Devctl:
     def destroy_vif(self, vif: int) -> None:
         """Take an interface away; what is in its rings is lost, and counted."""
         self._control.authorise()
-        self._check_vif(vif)
+        self._check_in_use("vif", vif, "virtual interface")
         self.kind.remove_vif(vif)
 
     def vif_status(self, vif: int) -> VifStatus:
         """What an interface is and did so far."""
-        self._check_vif(vif)
+        self._check_in_use("vif", vif, "virtual interface")
         record = self.host.sections["vif"][vif]
         domids = self.host.sections["domain"]["domid"]
         backend = int(record["backend"])
@@ -210,6 +212,74 @@ class Devctl:
             bool(record["is_connected"]),
             *(int(record[name]) for name in ("rx_packets", "tx_packets", "rx_dropped", "tx_dropped")),
         )
+
+    # -- disks ---------------------------------------------------------------------------------------------------
+
+    def create_disk(self, backend: int | None, model: DiskModel = DISKS["scsi_10k"]) -> int:
+        """Plug in a disk whose driver is in domain ``backend`` (None: the hypervisor, or no hypervisor).
+
+        Returns:
+            Its number.
+        """
+        self._control.authorise()
+        return self.kind.add_disk(-1 if backend is None else self._os_slot(backend, "back end"), model)
+
+    def restrict_disk(self, disk: int, domids: list[int] | None) -> None:
+        """Let only these domains have block devices on a disk (None: any); devices that exist stay."""
+        self._control.authorise()
+        self._check_in_use("disk", disk, "disk")
+        self.host.sections["disk"]["denied"][disk] = self._denied(domids)
+
+    def create_vbd(
+        self,
+        domid: int,
+        *,
+        disk: int,
+        num_sectors: int,
+        start_sector: int = 0,
+        is_read_only: bool = False,
+        mode: VbdMode = "split",
+        first_index: int = 0,
+    ) -> int:
+        """Give a domain a virtual block device on a part of a disk, and connect it.
+
+        Args:
+            domid: the domain.
+            disk: number of the disk; its driver's domain serves the device.
+            num_sectors: size in sectors of 512 bytes.
+            start_sector: where on the disk it begins.
+            is_read_only: writes are refused.
+            mode: ``split``, ``tap`` (blktap: through a process of the back end's domain), ``emulated`` (an HVM guest's disk),
+                ``inline`` (driver in the hypervisor) or ``native``.
+            first_index: where the ring's indices begin, 0..2**32-1.
+
+        Returns:
+            Its number.
+        """
+        self._control.authorise()
+        front = self._os_slot(domid, "domain")
+        self._check_in_use("disk", disk, "disk")
+        if mode not in VBD_MODES:
+            raise ValueError(f"mode must be one of {', '.join(VBD_MODES)}, found {mode!r}")
+        record = self.host.sections["disk"][disk]
+        if int(record["denied"]) >> front & 1:
+            raise ValueError(f"domain {domid} may not use disk {disk}")
+        return self.kind.add_vbd(
+            front,
+            int(record["backend"]),
+            disk=disk,
+            num_sectors=num_sectors,
+            start_sector=start_sector,
+            read_only=is_read_only,
+            mode=VBD_MODES.index(mode),
+            first_index=first_index,
+        )
+
+    def destroy_vbd(self, vbd: int) -> None:
+        """Take a block device away; what was asked of it fails, and is reported so."""
+        self._control.authorise()
+        self._check_in_use("vbd", vbd, "virtual block device")
+        self.kind.remove_vbd(vbd)
 
     # -- who uses them -------------------------------------------------------------------------------------------
 
@@ -261,13 +331,17 @@ class Devctl:
             raise ValueError(f"{what} {domid} runs no operating system (program 'os'), so it can have no devices")
         return slot
 
-    def _check_nic(self, nic: int) -> None:
-        if not 0 <= nic < self.kind.max_nics or not self.host.sections["nic"]["in_use"][nic]:
-            raise ValueError(f"no network card {nic} on this host")
+    def _denied(self, domids: list[int] | None) -> int:
+        """The bits of the domain slots that are not among these."""
+        everybody = (1 << 64) - 1
+        if domids is None:
+            return 0
+        return ~sum(1 << self._control.slot(domid) for domid in set(domids)) & everybody
 
-    def _check_vif(self, vif: int) -> None:
-        if not 0 <= vif < self.kind.max_vifs or not self.host.sections["vif"]["in_use"][vif]:
-            raise ValueError(f"no virtual interface {vif} on this host")
+    def _check_in_use(self, section: str, number: int, what: str) -> None:
+        in_use = self.host.sections[section]["in_use"]
+        if not 0 <= number < len(in_use) or not in_use[number]:
+            raise ValueError(f"no {what} {number} on this host")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -32,6 +32,7 @@ from xengym.guests.os.program_state import LOOP_DTYPE, PROGRAMS_DTYPE, REQUEST_D
 cdef int64_t PPM = 1_000_000
 cdef int LOOP_COOKIE = 1 << 20     # cookies of disk requests: those of loops from here on
 cdef int CALL_WINDOW = 32
+cdef int64_t IDLE_TURN_NS = 10_000_000
 
 
 cdef inline bint _happens(uint64_t key, uint64_t* counter, int ppm) noexcept nogil:
@@ -427,6 +428,8 @@ cdef class OsPrograms(OsBlock):
         cdef int64_t think_ns = draw_ns(&loop.think, loop.key, &loop.counter)
         loop.done += 1
         self.host.job_done(loop.domain, self.m.domain[loop.domain].first_vcpu, now_ns - loop.began_at_ns)
+        if think_ns == 0 and now_ns == loop.began_at_ns:
+            think_ns = IDLE_TURN_NS  # its device refused or is gone, and it has nothing else to do
         if think_ns > 0:
             loop.wake_at_ns = now_ns + think_ns
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_loop_timer + i), loop.wake_at_ns)
