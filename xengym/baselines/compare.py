@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from xengym.formats.files import write_whole
 from xengym.render.text_table import text_table
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import SEED_RANGES
+
+if TYPE_CHECKING:
+    from xengym.baselines.isolation import VictimResult
 
 _NUM_RESAMPLES = 2000
 
@@ -128,11 +131,11 @@ def comparison_table(results: Sequence[EpisodeResult]) -> str:
     return text_table(["policy", "episodes", *fields], rows) + "\n" + note
 
 
-def write_csv(results: Iterable[EpisodeResult], path: Path) -> None:
+def write_csv(results: Sequence[EpisodeResult] | Sequence[VictimResult], path: Path) -> None:
     """Write one line an episode; replaces the file whole."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(EpisodeResult._fields)
+    writer.writerow(results[0]._fields)
     writer.writerows(results)
     write_whole(path, text.getvalue())
 

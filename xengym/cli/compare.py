@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
 from xengym.baselines.policies import Defaults, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure_victim, plot_victim, victim_table
 from xengym.cli.progress import progress_bar
 from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
@@ -28,12 +30,22 @@ def compare(
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     csv: Annotated[Path | None, typer.Option(help="write one line an episode here")] = None,
     picture: Annotated[Path | None, typer.Option(help="write a PNG here (needs matplotlib)")] = None,
+    victim: Annotated[
+        str | None,
+        typer.Option(
+            help="show how this domain fares under one scheduler after another (default: those whose isolation the papers "
+            "compare) with the scenario's own parameters"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.
 
     Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds.
     """
+    if victim is not None:
+        _compare_victim(scenario, victim, episodes, scheduler or ISOLATION_POLICIES, seed, data, csv, picture, as_json)
+        return
     shape = EpisodeSource(scenario, "test", data).shape
     seeds = held_out_seeds(episodes, seed=seed)
     policies: list[Policy] = [Defaults(name=f"{shape.scheduler.name} default")]
@@ -67,6 +79,33 @@ def compare(
     print(f"{scenario}: the same {episodes} held-out episodes for each policy\n{comparison_table(results)}")
     if demand:
         print(f"demand: {demand}")
+
+
+def _compare_victim(
+    scenario: str,
+    victim: str,
+    episodes: int,
+    schedulers: Sequence[str],
+    seed: int,
+    data: Path | None,
+    csv: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    seeds = held_out_seeds(episodes, seed=seed)
+    results: list[VictimResult] = []
+    with progress_bar("comparing", len(schedulers) * episodes) as advance:
+        for name in schedulers:
+            results += measure_victim(name, scenario, victim, seeds, data=data, progress=advance)
+    if csv is not None:
+        write_csv(results, csv)
+    if picture is not None:
+        plot_victim(results, picture, title=f"{scenario}: {victim}, median of {episodes} held-out episodes, 95 % interval")
+    if as_json:
+        rows = [result._asdict() for result in results]
+        print(json.dumps({"scenario": scenario, "victim": victim, "episodes": rows}, indent=1))
+        return
+    print(f"{scenario}: {victim} in the same {episodes} held-out episodes under each scheduler\n{victim_table(results)}")
 
 
 def _tuned(scenario: str, scheduler: str | None, data: Path | None, budget: int, seed: int) -> Policy:
