@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
-from xengym.baselines.policies import Defaults, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure_victim, plot_victim, victim_table
+from xengym.baselines.policies import Defaults, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.cli.progress import progress_bar
 from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
@@ -33,8 +33,8 @@ def compare(
     victim: Annotated[
         str | None,
         typer.Option(
-            help="show how this domain fares under one scheduler after another (default: those whose isolation the papers "
-            "compare) with the scenario's own parameters"
+            help="show how this domain fares under one scheduler after another (default: those whose isolation the "
+            "papers compare) with the scenario's own parameters"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
@@ -100,12 +100,16 @@ def _compare_victim(
     if csv is not None:
         write_csv(results, csv)
     if picture is not None:
-        plot_victim(results, picture, title=f"{scenario}: {victim}, median of {episodes} held-out episodes, 95 % interval")
+        plot_victim(
+            results, picture, title=f"{scenario}: {victim}, median of {episodes} held-out episodes, 95 % interval"
+        )
     if as_json:
         rows = [result._asdict() for result in results]
         print(json.dumps({"scenario": scenario, "victim": victim, "episodes": rows}, indent=1))
         return
-    print(f"{scenario}: {victim} in the same {episodes} held-out episodes under each scheduler\n{victim_table(results)}")
+    print(
+        f"{scenario}: {victim} in the same {episodes} held-out episodes under each scheduler\n{victim_table(results)}"
+    )
 
 
 def _tuned(scenario: str, scheduler: str | None, data: Path | None, budget: int, seed: int) -> Policy:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from xengym.scenarios.closed import Closed, DistributionConfig, NonNegativeMs, PositiveMs
 from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VbdConfig, VifConfig
 
 NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
+
 
 class ScenarioError(ValueError):
     """A scenario cannot be used; the message names file and key."""
@@ -279,7 +280,9 @@ def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -
     disks = [disk.name for disk in scenario.devices.disks]
     for vbd in domain.vbds:
         if vbd.disk not in disks:
-            raise ValueError(f"{where}: vbds: disk {vbd.disk!r} is not among devices.disks ({', '.join(disks) or 'none'})")
+            raise ValueError(
+                f"{where}: vbds: disk {vbd.disk!r} is not among devices.disks ({', '.join(disks) or 'none'})"
+            )
     for peer in (*(transfer.peer for transfer in domain.transfers), domain.calls):
         if peer is not None and peer not in with_os:
             known = ", ".join(names)

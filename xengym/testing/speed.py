@@ -342,7 +342,8 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
             "largest_to_smallest_machine": m[f"scaling {last}"] / m[f"scaling {first}"],
         },
         "wanted": {
-            "kernel_to_simpy": 25, "kernel_to_simso": 500, "kernel_devices_to_mixed": 0.5, "environment_to_cartpole": 1, "threads_2_to_1": 1.8,
+            "kernel_to_simpy": 25, "kernel_to_simso": 500, "kernel_devices_to_mixed": 0.5,
+            "environment_to_cartpole": 1, "threads_2_to_1": 1.8,
             "largest_to_smallest_machine": 0.5, "snapshot_restore_us": 20,
             "scheduler_to_credit": 0.5,
         },
