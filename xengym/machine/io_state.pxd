@@ -55,6 +55,7 @@ cdef struct Packet:
     uint8_t side              # who of the connection sent it: 0 the client, 1 the server
     uint8_t flags
     uint8_t pages
+    uint32_t generation       # of the connection: numbers are used again, packets under way are not taken for the next's
 
 # The shared part of a ring. Indices run free and wrap at 2**32.
 cdef struct Ring:
@@ -211,7 +212,7 @@ cdef struct Flow:
     int32_t request           # number by which the present request is followed, or 0
     int32_t cookie            # the owner's own
     int32_t next_free
-    int32_t reserved
+    uint32_t generation       # connections that have had this number before
 
 # A domain's connections that have something to send, and packets that belong to none.
 cdef struct SendQueue:

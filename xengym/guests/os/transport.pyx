@@ -11,7 +11,7 @@ that they are.
 Simplified against TCP: no handshake (connections exist before they are used), no slow start, headers
 weigh nothing. The coarse timers are in the manner of BSD's.
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_SEND, make_item
 from xengym.guests.os.netfront cimport OsNetfront
@@ -98,13 +98,16 @@ cdef class OsTransport(OsNetfront):
     cdef int open_flow(self, int client, int server, int nic, int window, int owner, int cookie) noexcept nogil:
         """A new connection from a domain's slot (or OUTSIDE, behind card `nic`) to another; -1: there is no room."""
         cdef Flow* flow
+        cdef uint32_t generation
         cdef int f, side
         f = self.free_flow[0]
         if f < 0:
             return -1
         flow = &self.flow[f]
         self.free_flow[0] = flow.next_free
+        generation = flow.generation + 1
         memset(flow, 0, sizeof(Flow))
+        flow.generation = generation
         memset(&self.half[2 * f], 0, 2 * sizeof(Half))
         flow.state = FLOW_OPEN
         flow.end[SIDE_CLIENT] = client
@@ -242,6 +245,7 @@ cdef class OsTransport(OsNetfront):
         cdef Half* half = &self.half[2 * f + side]
         cdef Half* theirs = &self.half[2 * f + 1 - side]
         packet.flow = f
+        packet.generation = flow.generation
         packet.side = side
         packet.flags = 0
         packet.pages = 1
@@ -296,7 +300,7 @@ cdef class OsTransport(OsNetfront):
         cdef Half* theirs = &self.half[2 * f + 1 - side]
         cdef Packet partial
         cdef int k, wire_packets
-        if flow.state == FLOW_FREE or flow.end[side] != packet.target:
+        if flow.state == FLOW_FREE or flow.generation != packet.generation or flow.end[side] != packet.target:
             return
         if packet.ack > ours.acked:
             ours.grown += <int32_t>(packet.ack - ours.acked)
@@ -346,6 +350,7 @@ cdef class OsTransport(OsNetfront):
 
     cdef void _make_ack(self, int f, int side, Packet* packet) noexcept nogil:
         packet.flow = f
+        packet.generation = self.flow[f].generation
         packet.side = side
         packet.pages = 1
         packet.request = 0
