@@ -231,13 +231,15 @@ cdef class OsTransport(OsNetfront):
             packet[0] = self.loose_packet[d * LOOSE_SLOTS + queue.loose.head % LOOSE_SLOTS]
             queue.loose.head += 1
             return True
-        entry = queue.first
-        if entry < 0:
-            return False
-        self._unqueue(entry >> 1, entry & 1)
-        self._make_packet(entry >> 1, entry & 1, packet)
-        self._push(entry >> 1, entry & 1)
-        return True
+        while queue.first >= 0:
+            entry = queue.first
+            self._unqueue(entry >> 1, entry & 1)
+            # What it wanted to send may have been acknowledged since, when the sender had gone back.
+            if self._can_send(entry >> 1, entry & 1) or self.half[2 * (entry >> 1) + 1 - (entry & 1)].acks_due:
+                self._make_packet(entry >> 1, entry & 1, packet)
+                self._push(entry >> 1, entry & 1)
+                return True
+        return False
 
     cdef void _make_packet(self, int f, int side, Packet* packet) noexcept nogil:
         """The next packet of one side: data if it may send some, else an acknowledgement."""
