@@ -11,7 +11,7 @@ that they are.
 Simplified against TCP: no handshake (connections exist before they are used), no slow start, headers
 weigh nothing. The coarse timers are in the manner of BSD's.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t
 from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_SEND, make_item
 from xengym.guests.os.netfront cimport OsNetfront
@@ -83,9 +83,10 @@ cdef class OsTransport(OsNetfront):
             memset(&self.send_queue[d], 0, sizeof(SendQueue))
             self.send_queue[d].first = -1
             self.send_queue[d].last = -1
-            timer_arm_hypervisor(
-                self.m, device_timer(self.m, self.first_transport_timer), self.m.clock.now_ns + SLOW_TICK_NS
-            )
+            if self.m.timer[device_timer(self.m, self.first_transport_timer)].at_ns == INT64_MAX:
+                timer_arm_hypervisor(
+                    self.m, device_timer(self.m, self.first_transport_timer), self.m.clock.now_ns + SLOW_TICK_NS
+                )
 
     def destroyed(self, int d):
         for f in range(self.max_flows):
