@@ -15,7 +15,9 @@ from xengym.machine.io_state cimport (
 )
 from xengym.machine.state cimport device_timer
 from xengym.mechanisms.grant_table cimport grant_access, grant_end, grant_unmap
-from xengym.mechanisms.ring cimport ring_free, ring_push_requests, ring_requests, ring_reset
+from xengym.mechanisms.ring cimport (
+    ring_free, ring_push_requests, ring_requests, ring_reset, ring_responses, ring_take_response,
+)
 from xengym.sim.timers cimport timer_disarm
 
 import numpy as np
@@ -176,6 +178,19 @@ cdef class OsVif(OsNic):
             self.dropped(&self.held[i * NET_SLOTS + position % NET_SLOTS])
         vif.queue.head = vif.queue.tail
         self.m.io[vif.frontend].tx_pending -= <int>ring_requests(&vif.tx)
+        # What the front end has not taken yet: packets that it has sent, which are not lost, and such for it, which are.
+        while ring_responses(&vif.tx):
+            id = vif.tx_slot[ring_take_response(&vif.tx) % NET_SLOTS]
+            grant_end(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.tx_grant[id])
+            vif.tx_grant[id] = -1
+        while ring_responses(&vif.rx):
+            id = vif.rx_slot[ring_take_response(&vif.rx) % NET_SLOTS]
+            grant_end(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.rx_grant[id])
+            vif.rx_grant[id] = -1
+            if self.rx_packet[i * NET_SLOTS + id].kind != PACKET_FRAGMENT:
+                self.m.io[vif.frontend].rx_pending -= 1
+                vif.rx_dropped += 1
+                self.dropped(&self.rx_packet[i * NET_SLOTS + id])
         for id in range(NET_SLOTS):
             if vif.tx_grant[id] >= 0:
                 while self.grant[vif.frontend * MAX_GRANTS + vif.tx_grant[id]].num_mapped > 0:
@@ -191,7 +206,7 @@ cdef class OsVif(OsNic):
                 if vif.mode == VIF_FLIP:  # the place is filled again from the hypervisor's pages
                     self.m.io[vif.frontend].pages += 1
                     self.io_host.free_pages -= 1
-        self.m.io[vif.frontend].rx_pending = 0
+        vif.notify_due = 0
         self.disconnected(i)
 
     cdef void post_buffers(self, int i) noexcept nogil:
