@@ -87,11 +87,11 @@ cdef class OsNetfront(OsNetback):
 
     cdef int64_t _begin_front(self, int v, int i) noexcept nogil:
         cdef Vif* vif = &self.vif[i]
-        cdef int d = vif.frontend
+        cdef int d = self.m.vcpu[v].domain
         cdef Packet* staged = self.staged + d * BATCH
         cdef int64_t work_ns = 0
         cdef int id, count = 0, sent = 0
-        if not vif.is_connected:
+        if not vif.is_connected or vif.frontend != d:  # its number may be another domain's by now
             return -1
         while ring_responses(&vif.tx):
             id = vif.tx_slot[ring_take_response(&vif.tx) % NET_SLOTS]
