@@ -189,6 +189,7 @@ cdef class OsNetback(OsVif):
         cdef int64_t work_ns = 0, packet_ns
         cdef int count = 0, before, step, i, k, id
         cdef int room[16]
+        cdef bint leaves
         for k in range(self.max_nics):
             room[k] = self.tx_room(k) if self.nic[k].in_use else 0
         while count < BATCH:
@@ -202,12 +203,16 @@ cdef class OsNetback(OsVif):
                     ring_want_requests(&vif.tx)
                     continue
                 id = vif.tx_slot[vif.tx.req_cons % NET_SLOTS]
-                if self.m.io[vif.frontend].traffic_stopped or not self._has_credit(i, self.tx_packet[i * NET_SLOTS + id].bytes):
+                if self.m.io[vif.frontend].traffic_stopped:
                     continue
-                if self.tx_packet[i * NET_SLOTS + id].target == OUTSIDE and vif.nic != NO_DEVICE:
-                    if room[vif.nic] == 0:
-                        self.wait_for_room(vif.nic)
-                        continue
+                leaves = self.tx_packet[i * NET_SLOTS + id].target == OUTSIDE and vif.nic != NO_DEVICE
+                if leaves and room[vif.nic] <= 0:
+                    self.wait_for_room(vif.nic)
+                    continue
+                # Last, because it is spent by asking.
+                if not self._has_credit(i, self.tx_packet[i * NET_SLOTS + id].bytes):
+                    continue
+                if leaves:
                     room[vif.nic] -= 1
                 staged[count] = self.tx_packet[i * NET_SLOTS + id]
                 staged_vif[count] = i
