@@ -170,12 +170,17 @@ cdef class OsNetback(OsVif):
     cdef bint _has_credit(self, int i, int bytes) noexcept nogil:
         """Whether the interface may send so many bytes now; if not, its timer is armed for when it may."""
         cdef Vif* vif = &self.vif[i]
+        cdef int64_t intervals
         if vif.credit_bytes == 0:
             return True
         if self.m.clock.now_ns >= vif.credit_until_ns:
+            intervals = 1 + (self.m.clock.now_ns - vif.credit_until_ns) // vif.credit_ns
             vif.credit_until_ns = self.m.clock.now_ns + vif.credit_ns
-            vif.credit_left = vif.credit_bytes
-        # One packet may be larger than the credit of a whole interval: it takes all of it.
+            if vif.credit_left < 0 and intervals <= 1 + -vif.credit_left // vif.credit_bytes:
+                vif.credit_left += intervals * vif.credit_bytes
+            else:
+                vif.credit_left = vif.credit_bytes
+        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs.
         if vif.credit_left < min(<int64_t>bytes, vif.credit_bytes):
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_vif_timer + i), vif.credit_until_ns)
             return False
