@@ -297,4 +297,5 @@ cdef class OsCore(GuestKind):
             self.port[peer * MAX_PORTS + self.port[d * MAX_PORTS + port].peer_port].peer = -1
         self.port[d * MAX_PORTS + port].in_use = 0
         ports.pending[port >> 6] &= ~(<unsigned long long>1 << (port & 63))
+        ports.masked[port >> 6] &= ~(<unsigned long long>1 << (port & 63))
         ports.num_ports -= 1
