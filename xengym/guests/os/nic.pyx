@@ -81,24 +81,24 @@ cdef class OsNic(OsCore):
         Returns:
             Its number.
         """
-        cdef int n
+        cdef int n, port = -1
         cdef Nic* nic
         for n in range(self.max_nics):
             if not self.nic[n].in_use:
                 break
         else:
             raise ValueError(f"no room for another network card; the host holds its maximum of {self.max_nics}")
+        if backend >= 0:
+            port = self.new_port(backend, make_item(ITEM_NIC, n))
+            if port < 0:
+                raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
+            self.m.io[backend].is_backend = 1
         nic = &self.nic[n]
         memset(nic, 0, sizeof(Nic))
         nic.in_use = 1
         nic.irq_is_on = 1
         nic.backend = backend
-        nic.port = -1
-        if backend >= 0:
-            nic.port = self.new_port(backend, make_item(ITEM_NIC, n))
-            if nic.port < 0:
-                raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
-            self.m.io[backend].is_backend = 1
+        nic.port = port
         nic.ns_per_mib = ns_per_mib
         nic.delay_ns = delay_ns
         nic.irq_gap_ns = irq_gap_ns

@@ -90,6 +90,8 @@ cdef class OsVif(OsNic):
         vif.backend_port = self.new_port(backend, make_item(ITEM_VIF_EVENT, i)) if backend >= 0 else NO_DEVICE
         if vif.frontend_port < 0 or (backend >= 0 and vif.backend_port < 0):
             self.free_port(frontend, vif.frontend_port)
+            if backend >= 0:
+                self.free_port(backend, vif.backend_port)
             raise ValueError(f"domain {self.m.domain[frontend].domid} or its back end has no event-channel port left")
         if backend >= 0:
             self.connect_ports(frontend, vif.frontend_port, backend, vif.backend_port)
