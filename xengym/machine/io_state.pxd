@@ -15,6 +15,8 @@ cdef enum:
     MAX_GRANTS = 1024         # entries of a domain's grant table
     BATCH = 64                # packets a driver handles at a stretch (Linux: the weight of a network poll)
     WIRE_SLOTS = 1024         # packets on a cable and in the switch at its end, each way
+    MAX_NICS = 16             # network cards of a host
+    MAX_VIFS = 64             # virtual network interfaces of a host
     NIC_SLOTS = 512           # most receive buffers of a network card
     LOOSE_SLOTS = 64          # packets without a connection that wait in a domain
     NIC_TX_SLOTS = 256        # packets that a card takes before they leave

@@ -17,7 +17,7 @@ from libc.stdint cimport int32_t, int64_t
 from xengym.guests.os.core cimport ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_SHIFT, ITEM_VIF_EVENT, make_item
 from xengym.guests.os.vif cimport OsVif
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, Nic, Packet, Vif,
+    BATCH, MAX_GRANTS, MAX_NICS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, Nic, Packet, Vif,
     fifo_count,
 )
 from xengym.machine.state cimport device_timer
@@ -193,7 +193,7 @@ cdef class OsNetback(OsVif):
         cdef Vif* vif
         cdef int64_t work_ns = 0, packet_ns
         cdef int count = 0, before, step, i, k, id
-        cdef int room[16]
+        cdef int room[MAX_NICS]
         cdef bint leaves
         for k in range(self.max_nics):
             room[k] = self.tx_room(k) if self.nic[k].in_use else 0

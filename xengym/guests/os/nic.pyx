@@ -15,7 +15,7 @@ from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_NIC, ITEM_SHIFT, OsCore, make_item
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport (
-    BATCH, NIC_SLOTS, NIC_TX_SLOTS, NOBODY, OUTSIDE, WIRE_SLOTS, IoHost, Nic, Packet, fifo_count,
+    BATCH, MAX_NICS, NIC_SLOTS, NIC_TX_SLOTS, NOBODY, OUTSIDE, WIRE_SLOTS, IoHost, Nic, Packet, fifo_count,
 )
 from xengym.machine.state cimport device_timer
 from xengym.sim.random cimport STREAM_NETWORK, draw_bits, stream_key
@@ -36,6 +36,8 @@ cdef class OsNic(OsCore):
     """
 
     def __init__(self, costs, int max_domains, int max_vcpus, *, int max_nics=1):
+        if not 1 <= max_nics <= MAX_NICS:
+            raise ValueError(f"os: max_nics must be 1..{MAX_NICS}, found {max_nics}")
         OsCore.__init__(self, costs, max_domains, max_vcpus)
         self.max_nics = max_nics
         self.nic_irq_ns = costs.nic_irq_ns

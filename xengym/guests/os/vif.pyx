@@ -11,7 +11,7 @@ from xengym.guests.os.core cimport ITEM_NETFRONT, ITEM_VIF_EVENT, make_item
 from xengym.guests.os.nic cimport OsNic, forget_domain
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, NET_SLOTS, NO_DEVICE, PACKET_FRAGMENT, VIF_FLIP, Packet, Vif,
+    BATCH, MAX_GRANTS, MAX_VIFS, NET_SLOTS, NO_DEVICE, PACKET_FRAGMENT, VIF_FLIP, Packet, Vif,
 )
 from xengym.machine.state cimport device_timer
 from xengym.mechanisms.grant_table cimport grant_access, grant_end, grant_unmap
@@ -36,6 +36,8 @@ cdef class OsVif(OsNic):
     """
 
     def __init__(self, costs, int max_domains, int max_vcpus, *, int max_nics=1, int max_vifs=16):
+        if not 1 <= max_vifs <= MAX_VIFS:
+            raise ValueError(f"os: max_vifs must be 1..{MAX_VIFS}, found {max_vifs}")
         OsNic.__init__(self, costs, max_domains, max_vcpus, max_nics=max_nics)
         self.max_vifs = max_vifs
         self.first_vif_timer = OsNic.num_device_timers(self)
