@@ -204,12 +204,14 @@ cdef class OsNic(OsCore):
         return min(<int>(NIC_TX_SLOTS - (nic.wire_out.tail - nic.departed)), <int>(WIRE_SLOTS - fifo_count(&nic.wire_out)))
 
     cdef void wait_for_room(self, int n) noexcept nogil:
-        """Call `has_room` when a quarter of what waits for the line has left."""
+        """Call `has_room` when a quarter of what waits for the line has left; or, if the switch is full, when one arrives."""
         cdef Nic* nic = &self.nic[n]
         cdef int64_t position = nic.departed + (nic.wire_out.tail - nic.departed) // 4
+        cdef int64_t at_ns = nic.out_depart_ns[position % WIRE_SLOTS]
+        if position == nic.wire_out.tail or fifo_count(&nic.wire_out) == WIRE_SLOTS:
+            at_ns = nic.out_at_ns[nic.wire_out.head % WIRE_SLOTS]
         timer_arm_hypervisor(
-            self.m, device_timer(self.m, TIMERS_PER_NIC * n + TIMER_ROOM),
-            max(self.m.clock.now_ns, nic.out_depart_ns[position % WIRE_SLOTS])
+            self.m, device_timer(self.m, TIMERS_PER_NIC * n + TIMER_ROOM), max(self.m.clock.now_ns, at_ns)
         )
 
     cdef void _arrive_outside(self, int n) noexcept nogil:
