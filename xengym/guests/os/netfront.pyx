@@ -165,11 +165,11 @@ cdef class OsNetfront(OsNetback):
             if room <= 0:
                 self.wait_for_room(vif.nic)
                 return -1
-        while count < BATCH and room >= (MAX_PACKET_PAGES if vif.is_offloading else 1):
+        while count < BATCH and room >= (MAX_PACKET_PAGES if vif.is_offloading and vif.backend >= 0 else 1):
             if not self.next_packet(d, &staged[count]):
                 break
             staged[count].pages = max(1, (staged[count].bytes + PAGE_BYTES - 1) // PAGE_BYTES)
-            room -= staged[count].pages
+            room -= staged[count].pages if vif.backend >= 0 else 1
             work_ns += self._tx_ns(vif, &staged[count])
             count += 1
         self.os[v].num_staged = count
