@@ -158,6 +158,7 @@ cdef class OsNetfront(OsNetback):
         vif = &self.vif[i]
         if vif.backend >= 0:
             room = min(<int>ring_free(&vif.tx), vif.num_tx_free)
+            room = min(room, MAX_GRANTS - self.grants[d].num_granted)
         elif self.m.io[d].traffic_stopped:
             return -1
         else:
@@ -185,7 +186,8 @@ cdef class OsNetfront(OsNetback):
         cdef int k, count = self.os[v].num_staged
         self.os[v].num_staged = 0
         for k in range(count):
-            if i == NO_DEVICE or not self.vif[i].is_connected:
+            if i == NO_DEVICE or not self.vif[i].is_connected or (
+                    self.vif[i].backend >= 0 and min(<int>ring_free(&self.vif[i].tx), self.vif[i].num_tx_free) < staged[k].pages):
                 self.dropped(&staged[k])
                 continue
             trace(self.m, TRACE_FRONTEND_TX, self.m.vcpu[v].pcpu, v, d, staged[k].request)
