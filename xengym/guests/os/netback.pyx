@@ -329,10 +329,12 @@ cdef class OsNetback(OsVif):
             packet = self.buffer[n * NIC_SLOTS + nic.buffered.head % NIC_SLOTS]
             nic.buffered.head += 1
             i = self.vif_of[packet.target] if packet.target >= 0 else NO_DEVICE
-            if i == NO_DEVICE or not self.vif[i].is_connected or ring_requests(&self.vif[i].rx) < packet.pages:
+            if i == NO_DEVICE or not self.vif[i].is_connected or self.m.io[packet.target].traffic_stopped \
+                    or ring_requests(&self.vif[i].rx) < packet.pages:
                 if i != NO_DEVICE:
                     self.vif[i].rx_dropped += 1
-                    self.vif[i].rx_target = min(NET_SLOTS, 2 * self.vif[i].rx_target)
+                    if not self.m.io[packet.target].traffic_stopped:
+                        self.vif[i].rx_target = min(NET_SLOTS, 2 * self.vif[i].rx_target)
                 self.dropped(&packet)
                 continue
             self._fill_ring(i, &packet)

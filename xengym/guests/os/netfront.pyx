@@ -231,7 +231,7 @@ cdef class OsNetfront(OsNetback):
             return
         other = self.vif_of[packet.target] if packet.target >= 0 else NO_DEVICE
         if other == NO_DEVICE or self.vif[other].backend != vif.backend or not self.vif[other].is_connected \
-                or ring_requests(&self.vif[other].rx) < packet.pages:
+                or self.m.io[packet.target].traffic_stopped or ring_requests(&self.vif[other].rx) < packet.pages:
             self.dropped(packet)
             return
         self._fill_ring(other, packet)
