@@ -243,6 +243,8 @@ cdef class OsCore(GuestKind):
 
     cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
         cdef OsVcpu* os = &self.os[v]
+        if self.os_domain[self.m.vcpu[v].domain].has_crashed:
+            return  # it was on a CPU, which it leaves at the end of this instant
         if os.mode == MODE_KERNEL:
             self.host.segment_done(v)
             self.finish(v, os.item)
