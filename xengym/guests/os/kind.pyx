@@ -7,7 +7,7 @@ repeated by the connections they belong to; block requests that had not been ans
 from libc.stdint cimport int64_t
 from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.core cimport (
-    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NIC, ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
 )
 from xengym.guests.os.programs cimport OWNER_TRANSFER
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
@@ -188,14 +188,15 @@ cdef class OsKind(OsClients):
                     self.dropped(self.staged + d * BATCH + k)
                 os.num_staged = 0
         for i in range(self.max_vifs):
-            if self.vif[i].in_use and self.vif[i].backend == d:
+            if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
                 self.disconnect(i)
         self.backend_lost(d)
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             if v == dom.first_vcpu:
+                kind = os.item >> ITEM_SHIFT
                 for k in range(os.num_staged):
-                    if os.item >> ITEM_SHIFT == ITEM_NETBACK_RX:
+                    if kind == ITEM_NETBACK_RX or kind == ITEM_NETFRONT or kind == ITEM_SEND:
                         self.dropped(self.staged + d * BATCH + k)
             # What was charged and will not be done is taken back.
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
@@ -237,8 +238,8 @@ cdef class OsKind(OsClients):
             if self.m.vcpu[v].pause_flags & PAUSE_BLOCKED:
                 self.host.deliver_event(v)
         for i in range(self.max_vifs):
-            if self.vif[i].in_use and self.vif[i].backend == d and not self.vif[i].is_connected:
-                self.connect(i)
+            if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
+                self.connect_if_up(i)
         self.backend_found(d)
 
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:

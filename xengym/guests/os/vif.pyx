@@ -110,7 +110,7 @@ cdef class OsVif(OsNic):
         vif.tx.req_prod = first_index
         if self.vif_of[frontend] == NO_DEVICE:
             self.vif_of[frontend] = i
-        self.connect(i)
+        self.connect_if_up(i)
         return i
 
     def remove_vif(self, int i):
@@ -140,6 +140,13 @@ cdef class OsVif(OsNic):
                 forget_domain(&self.held[i * NET_SLOTS + slot], d)
                 forget_domain(&self.tx_packet[i * NET_SLOTS + slot], d)
                 forget_domain(&self.rx_packet[i * NET_SLOTS + slot], d)
+
+    cdef void connect_if_up(self, int i) noexcept nogil:
+        """Connect an interface, unless one of its ends has crashed: that one does it when it is up again."""
+        cdef Vif* vif = &self.vif[i]
+        if not vif.is_connected and not self.os_domain[vif.frontend].has_crashed \
+                and (vif.backend < 0 or not self.os_domain[vif.backend].has_crashed):
+            self.connect(i)
 
     cdef void connect(self, int i) noexcept nogil:
         """Both ends agree on empty rings and the front end posts its buffers."""
