@@ -2,17 +2,17 @@
 
 When a driver domain crashes, what its cards had received, what it held for guests and what it had taken from their rings
 is lost and counted; the rings are gone. Once it has started again, front ends and back end agree on new ones. Packets are
-repeated by the connections they belong to; block requests that had not been answered are put in again by the front end.
+repeated by the connections they belong to (those of the crashed domain itself are given up); block requests that had not been answered are put in again by the front end.
 """
 from libc.stdint cimport int64_t
 from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.core cimport (
-    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL, MODE_PROGRAM, OsVcpu, make_item,
 )
-from xengym.guests.os.programs cimport OWNER_TRANSFER
+from xengym.guests.os.programs cimport JOB_LOOP, JOB_NONE, JOB_REQUEST, JOB_SHIFT, OWNER_TRANSFER
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
-from xengym.machine.io_state cimport BATCH, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
+from xengym.machine.io_state cimport BATCH, FLOW_FREE, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
 from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, Domain, device_timer
 from xengym.mechanisms.event_channel cimport ports_waiting
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
@@ -177,7 +177,7 @@ cdef class OsKind(OsClients):
         cdef Domain* dom = &self.m.domain[d]
         cdef OsVcpu* os
         cdef Nic* nic
-        cdef int i, n, v, k, kind
+        cdef int i, n, v, k, f, kind, job
         self.os_domain[d].has_crashed = 1
         self.os_domain[d].crashes += 1
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
@@ -191,6 +191,9 @@ cdef class OsKind(OsClients):
             if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
                 self.disconnect(i)
         self.backend_lost(d)
+        for f in range(self.max_flows):
+            if self.flow[f].state != FLOW_FREE and (self.flow[f].end[0] == d or self.flow[f].end[1] == d):
+                self._give_up(f)
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             if v == dom.first_vcpu:
@@ -202,11 +205,15 @@ cdef class OsKind(OsClients):
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
             if self.m.vcpu[v].work_left_ns != FOREVER:
                 self.m.io[d].idle_ns -= self._left_ns(v)
+            job = os.program if os.mode == MODE_PROGRAM or os.set_aside_ns >= 0 else JOB_NONE
             memset(os, 0, sizeof(OsVcpu))
             os.set_aside_ns = -1
             os.mode = MODE_KERNEL
             self.host.set_work(v, 0)
             self.host.pause_vcpu(v)
+            # A loop begins its piece anew; a request, whose connection is gone, comes to its end when it is its turn.
+            if job >> JOB_SHIFT == JOB_LOOP or job >> JOB_SHIFT == JOB_REQUEST:
+                self.put_job(d, job)
         for i in range(4):
             self.ports[d].pending[i] = 0
         for n in range(self.max_nics):
