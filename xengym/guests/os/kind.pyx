@@ -130,6 +130,8 @@ cdef class OsKind(OsClients):
         if nic < 0:
             d = source if source >= 0 else target
             nic = self.vif[self.vif_of[d]].nic if self.vif_of[d] != NO_DEVICE else NO_DEVICE
+        if nic < 0 and (source < 0 or target < 0):
+            raise ValueError(f"domain {self.m.domain[d].domid} has no network interface that leads outside")
         f = self.open_flow(source, target, nic, window, OWNER_TRANSFER, 0)
         if f < 0:
             raise ValueError(f"no room for another connection; the host holds its maximum of {self.max_flows}")
