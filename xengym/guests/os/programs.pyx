@@ -351,10 +351,10 @@ cdef class OsPrograms(OsBlock):
         cdef Programs* programs = &self.programs_of[d]
         cdef int f
         if request.call_flow >= 0:
-            self.flow[request.call_flow].cookie = -1
             f = request.call_flow
             request.call_flow = -1
-            self.close_flow(f)
+            self.flow[f].cookie = -1
+            self._give_up(f)  # whoever works for it stops
         self.service[d].num_requests -= 1
         request.domain = -1
         request.next_free = self.free_request[0]
