@@ -164,11 +164,11 @@ cdef class OsPrograms(OsBlock):
         for i in range(self.max_domains):
             if self.service[i].callee == d:
                 self.service[i].callee = -1
+        self.service[d].exists = 0
         OsBlock.destroyed(self, d)
         for i in range(self.max_requests):
             if self.request[i].domain == d:
                 self._free_request(i)
-        self.service[d].exists = 0
 
     # -- what is to be done --------------------------------------------------------------------------------------
 
@@ -348,8 +348,7 @@ cdef class OsPrograms(OsBlock):
         """The process is free for the next request that waits."""
         cdef Request* request = &self.request[r]
         cdef int d = request.domain
-        cdef Programs* programs = &self.programs_of[d]
-        cdef int f
+        cdef int f, step
         if request.call_flow >= 0:
             f = request.call_flow
             request.call_flow = -1
@@ -359,12 +358,24 @@ cdef class OsPrograms(OsBlock):
         request.domain = -1
         request.next_free = self.free_request[0]
         self.free_request[0] = r
+        # Its own domain's first. Another one's can only be waiting for it if no process was left on the whole host.
+        for step in range(self.max_domains if request.next_free < 0 else 1):
+            if self._accept((d + step) % self.max_domains):
+                return
+
+    cdef bint _accept(self, int d) noexcept nogil:
+        """Begin with the next request that waits for a process of domain d, if there is one."""
+        cdef Programs* programs = &self.programs_of[d]
+        cdef int f
+        if not self.service[d].exists or self.service[d].num_requests >= self.service[d].max_requests:
+            return False
         while programs.first_accept < programs.last_accept:
             f = self.accepting[d * ACCEPT_SLOTS + programs.first_accept % ACCEPT_SLOTS]
             programs.first_accept += 1
             if f >= 0 and self.flow[f].state != FLOW_FREE and self.flow[f].end[SIDE_SERVER] == d:
                 self._begin_request(f)
-                return
+                return True
+        return False
 
     cdef void flow_failed(self, int f) noexcept nogil:
         """Whoever works for a connection that is given up stops."""
