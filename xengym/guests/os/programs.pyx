@@ -20,7 +20,7 @@ from xengym.guests.os.program_state cimport (
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport BLOCK_SECTOR, FLOW_BULK, FLOW_FREE, NO_DEVICE, Flow, Packet
-from xengym.machine.state cimport FOREVER, NO_VCPU, Domain, device_timer
+from xengym.machine.state cimport FOREVER, NO_VCPU, PAUSE_DOWN, Domain, device_timer
 from xengym.sim.random cimport STREAM_GUEST, STREAM_SERVICE, draw_bits, draw_ns, stream_key
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
 from xengym.sim.trace cimport TRACE_JOB_DROP, TRACE_PROGRAM, trace
@@ -187,6 +187,8 @@ cdef class OsPrograms(OsBlock):
         cdef Domain* dom = &self.m.domain[d]
         cdef int v, background = NO_VCPU
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            if self.m.vcpu[v].pause_flags & PAUSE_DOWN:
+                continue
             if self.os[v].mode == MODE_IDLE and self.m.vcpu[v].has_started:
                 self.interrupt(v)
                 return
