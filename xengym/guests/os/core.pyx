@@ -99,6 +99,8 @@ cdef class OsCore(GuestKind):
             grant_reset(&self.grants[d], self.grant + d * MAX_GRANTS)
             for other in range(self.max_domains):
                 self.served[d * self.max_domains + other] = 0
+                # What others did for the domain that was here before they did for nobody who is still there.
+                self.m.io[other].idle_ns += self.served[other * self.max_domains + d]
                 self.served[other * self.max_domains + d] = 0
             self.os_domain[d].has_os = 1
 
