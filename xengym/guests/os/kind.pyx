@@ -2,12 +2,14 @@
 
 When a driver domain crashes, what its cards had received, what it held for guests and what it had taken from their rings
 is lost and counted; the rings are gone. Once it has started again, front ends and back end agree on new ones. Packets are
-repeated by the connections they belong to (those of the crashed domain itself are given up); block requests that had not been answered are put in again by the front end.
+repeated by the connections they belong to; block requests that had not been answered are put in again by the front end.
+Connections of the crashed domain itself are given up; its programs go on with what they had begun.
 """
 from libc.stdint cimport int64_t
 from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.core cimport (
-    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL, MODE_PROGRAM, OsVcpu, make_item,
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL,
+    MODE_PROGRAM, OsVcpu, make_item,
 )
 from xengym.guests.os.programs cimport JOB_LOOP, JOB_NONE, JOB_REQUEST, JOB_SHIFT, OWNER_TRANSFER
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
