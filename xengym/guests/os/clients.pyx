@@ -29,6 +29,8 @@ import numpy as np
 
 from xengym.guests.os.program_state import CLIENT_DTYPE, CLIENT_KINDS, POPULATION_DTYPE
 
+cdef int64_t RETRY_NS = 1_000_000     # until a client whose request failed asks again at the earliest; assumed
+
 
 cdef class OsClients(OsPrograms):
     """Populations of clients.
@@ -246,13 +248,16 @@ cdef class OsClients(OsPrograms):
         """A client's request is over, one way or the other: what it does next."""
         cdef Population* population = &self.population[k]
         cdef Client* client = &self.client[c]
+        cdef int64_t think_ns
         client.is_asking = 0
         if population.kind == CLIENTS_OPEN:
             self.client[population.first + population.num_free].heap = c
             population.num_free += 1
             return
         if population.kind == CLIENTS_CLOSED:
-            self._wait(k, c, self.m.clock.now_ns + draw_ns(&population.think, population.key, &population.counter))
+            think_ns = draw_ns(&population.think, population.key, &population.counter)
+            # Without a connection it has failed at once; it may think, but not again and again in no time.
+            self._wait(k, c, self.m.clock.now_ns + (think_ns if client.flow >= 0 else max(think_ns, RETRY_NS)))
         else:
             self._wait(k, c, client.asked_at_ns + <int64_t>population.think.mean_ns)
         self._arm(k)
