@@ -80,14 +80,22 @@ cdef class OsClients(OsPrograms):
         for k in range(self.max_populations):
             if self.population[k].kind < 0:
                 break
-            used = max(used, self.population[k].first + self.population[k].num)
         else:
             raise ValueError(f"no room for another population; the host holds its maximum of {self.max_populations}")
-        for c in range(self.max_populations):
-            if self.population[c].kind >= 0:
-                used = max(used, self.population[c].first + self.population[c].num)
+        # The first gap between the clients of others that is large enough.
+        taken = sorted(
+            (self.population[c].first, self.population[c].num)
+            for c in range(self.max_populations) if self.population[c].kind >= 0
+        )
+        for first, num in taken:
+            if used + spec.num <= first:
+                break
+            used = first + num
         if used + spec.num > self.max_clients:
-            raise ValueError(f"no room for {spec.num} clients; {used} of at most {self.max_clients} are in use")
+            in_use = sum(num for _, num in taken)
+            raise ValueError(
+                f"no room for {spec.num} clients in a row; {in_use} of at most {self.max_clients} are in use"
+            )
         if nic < 0 and self.vif_of[d] != NO_DEVICE:
             nic = self.vif[self.vif_of[d]].nic
         if nic < 0:
