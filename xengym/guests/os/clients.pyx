@@ -114,6 +114,7 @@ cdef class OsClients(OsPrograms):
         population.key = stream_key(self.m.clock.seed, STREAM_CLIENTS, k)
         set_distribution(&population.think, spec.think)
         population.next_at_ns = population.started_at_ns
+        population.numbers_before = self.numbers[0]
         for c in range(used, used + spec.num):
             client = &self.client[c]
             memset(client, 0, sizeof(Client))
@@ -319,13 +320,15 @@ cdef class OsClients(OsPrograms):
         packet.source = OUTSIDE
         packet.target = population.domain
         packet.request = <int32_t>(self.numbers[0] & 0x7FFFFFFF)
+        packet.seq = self.numbers[0]
         trace(self.m, TRACE_CLIENT_SEND, 0, NO_VCPU, population.domain, packet.request)
         self.wire_in(population.nic, &packet)
 
     cdef void loose_outside(self, int n, Packet* packet) noexcept nogil:
         cdef Population* population = &self.population[packet.flow]
         cdef int64_t response_ns = self.m.clock.now_ns - packet.made_at_ns
-        if packet.kind != PACKET_ECHO_REPLY or population.kind != CLIENTS_PING or population.domain != packet.source:
+        if packet.kind != PACKET_ECHO_REPLY or population.kind != CLIENTS_PING or population.domain != packet.source \
+                or packet.seq <= population.numbers_before:
             return
         population.answered += 1
         population.in_time += population.deadline_ns == 0 or response_ns <= population.deadline_ns
