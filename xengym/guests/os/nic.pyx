@@ -121,8 +121,12 @@ cdef class OsNic(OsCore):
                 forget_domain(&self.out_packet[n * WIRE_SLOTS + slot], d)
             for slot in range(NIC_SLOTS):
                 forget_domain(&self.buffer[n * NIC_SLOTS + slot], d)
+            if nic.in_use and nic.denied:
+                nic.denied |= <uint64_t>1 << d  # whoever gets this slot next is not among those allowed
             if nic.in_use and nic.backend == d:
                 nic.in_use = 0
+                nic.lost += fifo_count(&nic.wire_in) + fifo_count(&nic.wire_out)
+                nic.rx_dropped += fifo_count(&nic.buffered)
                 for which in range(TIMERS_PER_NIC):
                     timer_disarm(self.m, device_timer(self.m, TIMERS_PER_NIC * n + which))
         for slot in range(self.max_domains * BATCH):
