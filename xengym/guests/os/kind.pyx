@@ -66,13 +66,20 @@ cdef class OsKind(OsClients):
         self.restart_ns = &restart_ns[0]
         self.io_host.free_pages = HOST_PAGES
 
+    def check(self, where, programs):
+        OsClients.check(self, where, programs)
+        spec = programs[0]
+        if spec.memory_pages > self.io_host.free_pages:
+            raise ValueError(f"{where}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free")
+        loops = sum(self.loop[i].domain < 0 for i in range(self.max_loops))
+        if len(spec.loops) > loops:
+            raise ValueError(
+                f"{where}: has {len(spec.loops)} loops, but {loops} of the host's maximum of {self.max_loops} are left"
+            )
+
     def configure(self, int d, int v, spec):
         OsClients.configure(self, d, v, spec)
         if self.m.vcpu[v].vcpu_in_domain == 0:
-            if spec.memory_pages > self.io_host.free_pages:
-                raise ValueError(
-                    f"domain {self.m.domain[d].domid}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free"
-                )
             self.io_host.free_pages -= spec.memory_pages
             self.m.io[d].pages = spec.memory_pages
             self.ports[d].is_round_robin = spec.scans_round_robin

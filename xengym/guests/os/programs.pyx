@@ -132,12 +132,9 @@ cdef class OsPrograms(OsBlock):
 
     def _configure_loop(self, int d, int number, spec):
         cdef Loop* loop
-        cdef int i
-        for i in range(self.max_loops):
-            if self.loop[i].domain < 0:
-                break
-        else:
-            raise ValueError(f"no room for another loop; the host holds its maximum of {self.max_loops}")
+        cdef int i = 0
+        while self.loop[i].domain >= 0:  # there is room: `check`
+            i += 1
         loop = &self.loop[i]
         memset(loop, 0, sizeof(Loop))
         loop.domain = d
