@@ -175,6 +175,7 @@ cdef inline int64_t fifo_count(Fifo* fifo) noexcept nogil:
 cdef struct IoHost:
     int64_t free_pages        # page frames that belong to no domain
     int64_t orphaned          # packets whose domain was gone
+    int64_t made              # packets that domains have made, of whatever became of them
     int32_t netback_next      # where the back ends' round begins
     int32_t reserved
 

@@ -172,6 +172,7 @@ cdef class OsTransport(OsNetfront):
     cdef void send_loose(self, int d, Packet* packet) noexcept nogil:
         """Domain d sends a packet that belongs to no connection; lost if too many wait."""
         cdef SendQueue* queue = &self.send_queue[d]
+        self.io_host.made += 1
         if fifo_count(&queue.loose) == LOOSE_SLOTS:
             self.dropped(packet)
             return
@@ -238,6 +239,7 @@ cdef class OsTransport(OsNetfront):
             # What it wanted to send may have been acknowledged since, when the sender had gone back.
             if self._can_send(entry >> 1, entry & 1) or self.half[2 * (entry >> 1) + 1 - (entry & 1)].acks_due:
                 self._make_packet(entry >> 1, entry & 1, packet)
+                self.io_host.made += 1
                 self._push(entry >> 1, entry & 1)
                 return True
         return False
