@@ -180,8 +180,8 @@ cdef class OsNetback(OsVif):
                 vif.credit_left += intervals * vif.credit_bytes
             else:
                 vif.credit_left = vif.credit_bytes
-        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs.
-        if vif.credit_left < min(<int64_t>bytes, vif.credit_bytes):
+        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs afterwards.
+        if vif.credit_left < (bytes if bytes <= vif.credit_bytes else 1):
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_vif_timer + i), vif.credit_until_ns)
             return False
         vif.credit_left -= bytes
