@@ -23,7 +23,7 @@ from tests.properties.subjects import SUBJECTS
 from xengym.guests.cpu import HogKind
 from xengym.guests.os.devctl import Devctl
 from xengym.guests.os.kind import OsKind
-from xengym.guests.os.specs import Clients, Loop, Os, Service
+from xengym.guests.os.specs import NOTHING, Clients, Loop, Os, Service
 from xengym.guests.programs import Hog
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
@@ -44,12 +44,12 @@ LIMITS = {
 }  # fmt: skip
 
 lengths_ns = st.sampled_from([1, 10 * US, 100 * US, MS, 5 * MS, 30 * MS]) | st.integers(1, 40 * MS)
-times = st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), st.integers(0, 3 * MS), st.just(0.0))
+times = st.just(NOTHING) | st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), st.integers(1, 3 * MS), st.just(0.0))
 gaps = st.builds(DistributionSpec, st.sampled_from(["constant", "exponential"]), st.integers(30 * US, 20 * MS), st.just(0.0))
 services = st.builds(
     Service,
     before=times,
-    after=st.just(DistributionSpec("constant", 0)) | times,
+    after=times,
     sizes_bytes=st.sampled_from([((1.0, 100),), ((1.0, 1500), (2.0, 9000)), ((1.0, 200_000),)]),
     dynamic_frac=st.sampled_from([0.0, 0.5]),
     dynamic=times,
