@@ -183,7 +183,11 @@ class Laws:
             assert sum(domain["response_bins"]) == domain["jobs_done"] >= domain["jobs_in_time"]
 
     def __iter__(self):
-        laws = [name for name in vars(Laws) if not name.startswith("_") and name not in ("may_run", "pool_of", "has_crashed")]
+        laws = [
+            name
+            for name in vars(Laws)
+            if not name.startswith("_") and name not in ("may_run", "pool_of", "has_crashed")
+        ]
         return (getattr(self, name) for name in laws)
 
 

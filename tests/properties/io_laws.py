@@ -99,7 +99,9 @@ class IoLaws:
                 assert nic["tx_packets"] == nic["wire_out"]["tail"]
                 assert 0 <= count(nic["wire_in"]) <= 1024
                 assert 0 <= count(nic["wire_out"]) <= 1024
-                assert nic["wire_out"]["head"] <= max(nic["departed"], nic["wire_out"]["head"]) <= nic["wire_out"]["tail"]
+                assert (
+                    nic["wire_out"]["head"] <= max(nic["departed"], nic["wire_out"]["head"]) <= nic["wire_out"]["tail"]
+                )
                 assert 0 <= count(nic["buffered"]) <= nic["rx_buffers"]
 
     # -- rings, grants, pages ------------------------------------------------------------------------------------
@@ -271,7 +273,10 @@ class IoLaws:
             if not self.sections["os_domain"]["has_os"][d]:
                 continue
             assert self.sections["service"]["num_requests"][d] == (requests["domain"] == d).sum()
-            assert not self.past.has_service[d] or (requests["domain"] == d).sum() <= self.sections["service"]["max_requests"][d]
+            assert (
+                not self.past.has_service[d]
+                or (requests["domain"] == d).sum() <= self.sections["service"]["max_requests"][d]
+            )
             loops = self.sections["loop"][self.sections["loop"]["domain"] == d]
             first = int(domains["first_vcpu"][d])
             turning = int((loops["wake_at_ns"] < 0).sum()) if self.sections["vcpu"]["has_started"][first] else 0

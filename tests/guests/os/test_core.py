@@ -48,7 +48,14 @@ class TestPing:
 
     def test_native_and_inline_take_the_packet_from_the_card_themselves(self):
         for mode, extra_ns in (("native", 0), ("inline", 90)):
-            some = {"upcall_ns": 1000, "port_ns": 200, "nic_irq_ns": 3000, "nic_rx_ns": 2000, "echo_ns": 600, "nic_tx_ns": 350}
+            some = {
+                "upcall_ns": 1000,
+                "port_ns": 200,
+                "nic_irq_ns": 3000,
+                "nic_rx_ns": 2000,
+                "echo_ns": 600,
+                "nic_tx_ns": 350,
+            }
             rig = Rig(mode=mode, costs=costs(inline_rx_ns=50, inline_tx_ns=40, **some))
             rig.clients("ping", every_ns=MS, request_bytes=100)
             rig.run(1900 * US)

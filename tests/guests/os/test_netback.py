@@ -4,7 +4,14 @@ import pytest
 
 from tests.guests.os.net_rig import MS, SECOND, US, Rig, costs
 
-RECEIVE = {"netback_rx_ns": 1000, "flip_ns": 4000, "flip_batch_ns": 700, "copy_ns": 300, "copy_per_kib_ns": 1024, "emulate_ns": 9000}
+RECEIVE = {
+    "netback_rx_ns": 1000,
+    "flip_ns": 4000,
+    "flip_batch_ns": 700,
+    "copy_ns": 300,
+    "copy_per_kib_ns": 1024,
+    "emulate_ns": 9000,
+}
 SEND = {"netback_tx_ns": 1000, "bridge_ns": 500, "map_ns": 1600, "nic_tx_ns": 400, "emulate_ns": 9000}
 
 
@@ -95,7 +102,9 @@ class TestSending:
 class TestCredit:
     @pytest.mark.parametrize("is_offloading", [False, True])
     def test_no_more_is_sent_than_it_allows(self, is_offloading):
-        rig = Rig(vif={"credit_bytes": 15_000, "credit_ns": 10 * MS, "is_offloading": is_offloading}, nic={"mbit_per_s": 1e4})
+        rig = Rig(
+            vif={"credit_bytes": 15_000, "credit_ns": 10 * MS, "is_offloading": is_offloading}, nic={"mbit_per_s": 1e4}
+        )
         rig.control.create_transfer(1, None)
         rig.run(2 * SECOND)
         # 1.5 MB/s, and what the first interval allows at once.

@@ -133,5 +133,5 @@ class TestPlugging:
         assert rig.section("nic")["in_use"].tolist() == [1, 0]
 
     def test_there_are_16_at_most(self):
-        with pytest.raises(ValueError, match="max_nics must be 1..16, found 17"):
+        with pytest.raises(ValueError, match=r"max_nics must be 1\.\.16, found 17"):
             Rig(limits={"max_nics": 17})

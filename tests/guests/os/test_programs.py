@@ -97,7 +97,9 @@ class TestRefusal:
 
 class TestTiers:
     def rig(self, *, calls=1, **options):
-        rig = Rig(guests=2, programs={1: served(1, calls=calls, after=constant(2 * MS)), 2: served(4, **options)}, nic=FAST)
+        rig = Rig(
+            guests=2, programs={1: served(1, calls=calls, after=constant(2 * MS)), 2: served(4, **options)}, nic=FAST
+        )
         rig.control.set_callee(1, 2)
         rig.clients("closed", every_ns=MS)
         return rig

@@ -106,5 +106,5 @@ class TestDisconnecting:
 
 
 def test_there_are_64_at_most():
-    with pytest.raises(ValueError, match="max_vifs must be 1..64, found 65"):
+    with pytest.raises(ValueError, match=r"max_vifs must be 1\.\.64, found 65"):
         Rig(limits={"max_vifs": 65})
