@@ -146,6 +146,8 @@ cdef class OsNetback(OsVif):
         for k in range(count):
             i = staged_vif[k]
             if i == NO_DEVICE or ring_requests(&self.vif[i].rx) < staged[k].pages:
+                if i != NO_DEVICE:
+                    self.vif[i].rx_dropped += 1
                 self.dropped(&staged[k])
             else:
                 self._fill_ring(i, &staged[k])
