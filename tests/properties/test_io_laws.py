@@ -4,7 +4,9 @@ As in ``test_laws``, each random history is lived by three hosts that must agree
 run in many small steps, and the third comes anew out of a snapshot or a pickle now and then.
 """
 
+import itertools
 import pickle
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -98,6 +100,10 @@ clients = st.builds(
     deadline_ns=st.sampled_from([0, 5 * MS]),
     window=st.sampled_from([1, 2, 32]),
 )
+servers = guests.flatmap(lambda spec: services.map(lambda service: replace(spec, service=service)))
+askers = st.builds(Clients, kind=st.sampled_from(["closed", "open", "stream"]), think=gaps, num=st.integers(1, 5))
+#: Else most of what is there would be gone after a few steps.
+rarely = st.sampled_from([False, False, True])
 masks = st.tuples(st.sampled_from(["port", "upcall"]), st.booleans())
 
 
@@ -137,21 +143,32 @@ class IoHistories(RuleBasedStateMachine):
         self.paused = {}
         self.next_domid = 0
         self.drivers = []
+        self.lengths = itertools.repeat(0)
         for _ in range(data.draw(st.integers(1, 2))):
             self.create_driver(data)
+        # Few short histories would come to much traffic if all of it had to come from rules.
         for _ in range(data.draw(st.integers(1, 3))):
-            self.create_guest(data)
-            if data.draw(st.integers(0, 3)):
-                self.create_clients(data, data.draw(clients))
+            domid = self.create_domain(data, data.draw(servers))
+            if domid is None:  # more loops than there is room for
+                continue
+            self.create_vif(data, domid)
+            self.create_clients(data, data.draw(askers), domid)
+            self.create_clients(data, data.draw(clients), domid)
+            if domid > min(self.slots()) + 1:
+                self.on_devices(lambda control, domid=domid: control.set_callee(domid - 1, domid))
+        if data.draw(st.booleans()):
+            self.transfer(data, 16, True)
         if data.draw(st.booleans()):
             self.on_all(lambda host: Poolctl(host).create_domain(90, Hog()))
+        self.run(data.draw(st.integers(5 * MS, 100 * MS)), 2)
+        self.lengths = itertools.cycle(data.draw(st.lists(st.just(0) | lengths_ns, min_size=5, max_size=5)))
 
     @property
     def host(self):
         return self.hosts[0]
 
-    def on_all(self, operation):
-        """Do the same to each host; they must answer alike. A refusal changes nothing."""
+    def on_all(self, operation, *, runs=True):
+        """Do the same to each host and let some time pass; they must answer alike. A refusal changes nothing."""
         answers, refused = [], False
         before = self.host.digest()
         for host in self.hosts:
@@ -162,6 +179,8 @@ class IoHistories(RuleBasedStateMachine):
                 refused = True
         assert answers.count(answers[0]) == len(answers), f"the hosts answer differently: {answers}"
         assert not refused or self.host.digest() == before, f"a refusal changed something: {answers[0]}"
+        if runs:
+            self.run(next(self.lengths), 1)
         return answers[0]
 
     def a_scheduler(self, data):
@@ -192,7 +211,8 @@ class IoHistories(RuleBasedStateMachine):
         served = Devctl(self.host).kind.served_ns()
         num_vcpus = data.draw(st.integers(1, 2))
         slot = self.on_all(
-            lambda host: Poolctl(host).create_domain(domid, spec, num_vcpus=num_vcpus, is_privileged=domid == 0)
+            lambda host: Poolctl(host).create_domain(domid, spec, num_vcpus=num_vcpus, is_privileged=domid == 0),
+            runs=False,
         )
         if isinstance(slot, str):
             assert "maximum of" in slot or "no room" in slot
@@ -205,11 +225,11 @@ class IoHistories(RuleBasedStateMachine):
         if domid is not None:
             self.drivers.append(domid)
             card = data.draw(cards)
-            self.on_devices(lambda control: control.create_nic(domid, **card))
+            self.on_devices(lambda control: control.create_nic(domid, **card), runs=False)
             self.past.accounts_began_anew(self.host)
 
-    def on_devices(self, operation):
-        return self.on_all(lambda host: operation(Devctl(host)))
+    def on_devices(self, operation, **options):
+        return self.on_all(lambda host: operation(Devctl(host)), **options)
 
     # -- rules ---------------------------------------------------------------------------------------------------
 
@@ -237,10 +257,10 @@ class IoHistories(RuleBasedStateMachine):
             )
             assert isinstance(answer, int) or "no room" in answer or "back end of its own" in answer
 
-    @rule(data=st.data())
-    def destroy_vif(self, data):
+    @rule(data=st.data(), really=rarely)
+    def destroy_vif(self, data, really):
         vif = self.a_number(data, "vif")
-        if vif is not None:
+        if vif is not None and really:
             self.on_devices(lambda control: control.destroy_vif(vif))
 
     @rule(data=st.data(), credit=credits)
@@ -251,15 +271,15 @@ class IoHistories(RuleBasedStateMachine):
 
     @has_guests
     @rule(data=st.data(), population=clients)
-    def create_clients(self, data, population):
-        domid = self.a_domain(data)
+    def create_clients(self, data, population, domid=None):
+        domid = self.a_domain(data) if domid is None else domid
         answer = self.on_devices(lambda control: control.create_clients(domid, population))
         assert isinstance(answer, int) or "no room" in answer or "leads outside" in answer
 
-    @rule(data=st.data())
-    def remove_clients(self, data):
+    @rule(data=st.data(), really=rarely)
+    def remove_clients(self, data, really):
         populations = (self.host.sections["population"]["kind"] >= 0).nonzero()[0].tolist()
-        if populations:
+        if populations and really:
             number = data.draw(st.sampled_from(populations))
             self.on_devices(lambda control: control.kind.remove_population(number))
 
@@ -301,19 +321,19 @@ class IoHistories(RuleBasedStateMachine):
         domid = self.a_domain(data, among=self.drivers)
         self.on_devices(lambda control: control.crash(domid, down_ns=down_ns, boot_ns=boot_ns))
 
-    @rule(data=st.data(), may_be_driver=st.integers(0, 3))
-    def destroy(self, data, may_be_driver):
-        among = self.slots() if may_be_driver == 0 else self.slots().keys() - set(self.drivers)
-        if not among:
+    @rule(data=st.data(), really=rarely, may_be_driver=rarely)
+    def destroy(self, data, really, may_be_driver):
+        among = self.slots() if may_be_driver else self.slots().keys() - set(self.drivers)
+        if not among or not really:
             return
         domid = self.a_domain(data, among=among)
         d = self.slots()[domid]
         first, number = (int(self.host.sections["domain"][name][d]) for name in ("first_vcpu", "num_vcpus"))
         self.gone_running_ns += sum(self.host.runstate_ns(v)["running"] for v in range(first, first + number))
-        self.on_all(lambda host: Poolctl(host).destroy_domain(domid))
-        self.paused.pop(domid, None)
         if domid in self.drivers:
             self.drivers.remove(domid)
+        self.on_all(lambda host: Poolctl(host).destroy_domain(domid))
+        self.paused.pop(domid, None)
 
     @has_guests
     @rule(data=st.data())

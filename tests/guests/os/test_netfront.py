@@ -8,7 +8,8 @@ from xengym.guests.os.specs import Os, Service
 GUEST = {
     "netfront_rx_ns": 1300, "netfront_tx_ns": 800, "stack_rx_ns": 2000, "stack_rx_per_kib_ns": 1024,
     "stack_tx_ns": 2500, "stack_tx_per_kib_ns": 512, "checksum_per_kib_ns": 2048, "small_pages_ns": 2400,
-    "ack_ns": 500, "nic_rx_ns": 1000, "nic_tx_ns": 350, "inline_rx_ns": 890, "inline_tx_ns": 670, "exit_ns": 2500, "exits_per_packet": 6,
+    "ack_ns": 500, "nic_rx_ns": 1000, "nic_tx_ns": 350, "inline_rx_ns": 890, "inline_tx_ns": 670, "exit_ns": 2500,
+    "exits_per_packet": 6,
 }  # fmt: skip
 
 
