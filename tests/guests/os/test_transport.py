@@ -124,8 +124,8 @@ class TestLoss:
 
 class TestLateAcknowledgements:
     def test_a_sender_that_has_nothing_left_to_repeat_sends_nothing(self):
-        # The answer leaves at 140 ms and is acknowledged at 420. At 400 the timer goes back to repeat it, but the vCPU is
-        # sending the answer to a ping from 395 to 445, and then looks for packets before it sends more.
+        # The answer leaves at 140 ms and is acknowledged at 420. At 400 the timer goes back to repeat it, but the vCPU
+        # is sending the answer to a ping from 395 to 445, and then looks for packets before it sends more.
         rig = Rig(program=answers(6000), costs=costs(echo_ns=50 * MS), nic={"delay_ns": 140 * MS, "mbit_per_s": 1e6})
         rig.clients("closed", every_ns=0)
         rig.clients("ping", every_ns=205 * MS, request_bytes=50)
@@ -143,7 +143,7 @@ class TestLateAcknowledgements:
 class TestNumbersUsedAgain:
     def test_acknowledgements_of_the_connection_before_count_for_nothing(self):
         # Each request calls five times, and each call's connection gets the number of the one before. So many call at
-        # once that the packets of one answer come in two batches, and acknowledgements of the first are still under way.
+        # once that one answer's packets come in two batches, and acknowledgements of the first are still under way.
         rig = Rig(
             guests=2,
             costs=costs(netback_tx_ns=5 * US, netfront_rx_ns=3 * US, stack_rx_ns=2 * US, upcall_ns=US),
