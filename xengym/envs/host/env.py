@@ -42,6 +42,9 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     ## Observation Space
     `Box(0, 1, (max_domains * (9 + k) + 4,), float32)`: for each domain slot present, cpu, steal, blocked, wake_latency,
     demand, attainment, backlog, agreed and its k parameters; then for the host utilisation, switches, domains, agreed.
+    If the scenario has devices (some domain's program is `os`), seven more for each domain, before its parameters:
+    packets, dropped, block, rings, served (CPU that driver domains spent for it), serving (CPU that it spent for
+    others), response.
     All refer to the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
     `info["domain_mask"]` says which are present.
 
@@ -52,13 +55,14 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     ## Reward
     Weighted sum of named terms of the interval, with the scenario's weights: `sla` (mean attainment of service
     levels), `isolation` (minus the shortfall against agreed CPU), `work` (useful CPU), `switching` (minus time lost
-    to switches).
+    to switches), `goodput` (jobs in time among all that ended), `taken` (minus CPU used beyond agreements, driver
+    domains' work included, while others fell short).
 
     ## Episode End
     Truncated after `control.episode_s` of simulated time; never terminated.
 
     ## Information
-    `sla`, `isolation`, `work`, `switching`: the terms before weighting; `refused`: domains whose action was refused;
+    `sla`, `isolation`, `work`, `switching`, `goodput`, `taken`: the terms before weighting; `refused`: domains whose action was refused;
     `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of the episode, warm-up
     included; from `reset` also `scenario` and `episode_seed`.
 
