@@ -18,7 +18,7 @@ from xengym.scenarios.episodes import SEED_RANGES
 
 
 def result(policy, reward):
-    return EpisodeResult(policy, 1, reward, 0.0, 0.0, 0.0, 0.0)
+    return EpisodeResult(policy, 1, reward, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def test_the_median_of_a_known_sample_lies_in_its_interval():

@@ -36,19 +36,25 @@ def device_kind(config: ScenarioConfig) -> OsKind:
     processes = sum(program.service.processes for program in programs if program.service is not None)
     transfers = sum(len(domain.transfers) for domain in domains)
     num_clients = sum(clients.num for clients in populations)
+    if config.limits.devices is not None:
+        limits = config.limits.devices.model_dump()
+    else:
+        limits = {
+            "max_nics": max(1, len(config.devices.nics)),
+            "max_disks": max(1, len(config.devices.disks)),
+            "max_vifs": max(1, sum(len(domain.vifs) for domain in domains)),
+            "max_vbds": max(1, sum(len(domain.vbds) for domain in domains)),
+            "max_flows": num_clients + processes + transfers + _SPARE_FLOWS,
+            "max_requests": max(1, processes),
+            "max_loops": max(1, sum(len(program.loops) for program in programs)),
+            "max_populations": max(1, len(populations)),
+            "max_clients": max(1, num_clients),
+        }
     return OsKind(
         IO_COSTS[IO_MODELS[config.devices.model].costs],
         config.limits.max_domains,
         config.limits.max_vcpus,
-        max_nics=max(1, len(config.devices.nics)),
-        max_vifs=max(1, sum(len(domain.vifs) for domain in domains)),
-        max_disks=max(1, len(config.devices.disks)),
-        max_vbds=max(1, sum(len(domain.vbds) for domain in domains)),
-        max_flows=num_clients + processes + transfers + _SPARE_FLOWS,
-        max_requests=max(1, processes),
-        max_loops=max(1, sum(len(program.loops) for program in programs)),
-        max_populations=max(1, len(populations)),
-        max_clients=max(1, num_clients),
+        **limits,
     )
 
 

@@ -9,7 +9,6 @@ from xengym.envs.driver_domain.stepper import DriverDomainStepper
 from xengym.envs.host.env import HostEnv
 from xengym.scenarios.build import build_host
 from xengym.scenarios.config import ScenarioConfig, ScenarioError, SchedulerConfig
-from xengym.scenarios.library import load_scenario
 from xengym.units import ms_to_ns
 
 #: The scheduler whose limits the agent sets: SEDF-DC and ShareGuard together.
@@ -62,7 +61,7 @@ class DriverDomainEnv(HostEnv):
     As of `Host-v0`.
 
     ## Arguments
-    - `scenario`: a name (default `"isolation"`), a YAML file or a `ScenarioConfig`; some domain must run an operating
+    - `scenario`: a name (default `"isolation"`), `"random-io"` (a random host in each episode), a YAML file or a `ScenarioConfig`; some domain must run an operating
       system.
     - `split`, `action`, `data`, `render_mode`: as of `Host-v0`.
 
@@ -86,9 +85,8 @@ class DriverDomainEnv(HostEnv):
             scenario, split=split, action=action, scheduler=LIMITING_SCHEDULER, data=data, render_mode=render_mode
         )
         if self.host.sections.get("os_domain") is None:
-            name = load_scenario(scenario).name
             raise ScenarioError(
-                f"scenario {name!r} has no domain whose program is 'os', so there are no driver domains to limit; "
+                f"scenario {self.episode.config.name!r} has no domain whose program is 'os', so there are no driver domains to limit; "
                 "xengym/Host-v0 runs it"
             )
 
