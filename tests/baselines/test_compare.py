@@ -78,7 +78,7 @@ def test_results_are_written_whole_and_printed(tmp_path):
     path = tmp_path / "results.csv"
     write_csv(rows, path)
     lines = path.read_text().splitlines()
-    assert lines[0] == "policy,episode_seed,reward,sla,isolation,work,switching"
+    assert lines[0] == "policy,episode_seed,reward,sla,isolation,work,switching,goodput,taken"
     assert lines[1].startswith("a,1,0.5,")
     assert list(tmp_path.iterdir()) == [path]
     assert "0.500 [0.500, 0.500]" in comparison_table(rows)

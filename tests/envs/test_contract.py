@@ -198,7 +198,9 @@ def test_the_batch_equals_single_environments_to_the_last_bit(env_id, num_thread
 
 
 def test_a_batch_snapshot_continues_identically(env_id):
-    batch = gym.make_vec(env_id, num_envs=3, vectorization_mode="vector_entry_point", scenario=random_scenario_of(env_id))
+    batch = gym.make_vec(
+        env_id, num_envs=3, vectorization_mode="vector_entry_point", scenario=random_scenario_of(env_id)
+    )
     batch.reset(seed=1)
     batch.action_space.seed(1)
     actions = [batch.action_space.sample() for _ in range(60)]

@@ -27,7 +27,8 @@ def _web(rng: np.random.Generator) -> dict[str, Any]:
     work_ms = float(rng.uniform(0.3, 2.0))
     size = int(rng.choice([1_000, 8_000, 40_000]))
     if rng.random() < 0.5:
-        clients = {"kind": "closed", "think": _exponential(float(rng.uniform(30, 150))), "num": int(rng.integers(4, 31))}
+        think = _exponential(float(rng.uniform(30, 150)))
+        clients = {"kind": "closed", "think": think, "num": int(rng.integers(4, 31))}
     else:
         clients = {"kind": "open", "think": _exponential(work_ms / float(rng.uniform(0.1, 0.4))), "num": 60}
     return {
@@ -72,7 +73,7 @@ _LOUD = (_greedy, _flooded)
 
 
 def random_io_scenario(number: int) -> ScenarioConfig:
-    """A random host with a network card: one pCPU, its driver in Dom0, 2 to 5 guests, one or two of them loud, and a hog.
+    """A random host with a network card: one pCPU, its driver in Dom0, 2 to 5 guests, 1 or 2 of them loud, and a hog.
 
     Args:
         number: any non-negative integer; episodes pass their seed.
@@ -80,7 +81,8 @@ def random_io_scenario(number: int) -> ScenarioConfig:
     rng = np.random.default_rng([number, _STREAM])
     num_loud = int(rng.integers(1, 3))
     num_quiet = int(rng.integers(1, _MAX_GUESTS - num_loud + 1))
-    makers = [_QUIET[int(rng.integers(2))] for _ in range(num_quiet)] + [_LOUD[int(rng.integers(2))] for _ in range(num_loud)]
+    makers = [_QUIET[int(rng.integers(2))] for _ in range(num_quiet)]
+    makers += [_LOUD[int(rng.integers(2))] for _ in range(num_loud)]
     domains: list[dict[str, Any]] = [{"name": "dom0", "program": {"kind": "os"}, "agreed_pcpus": 0.2}]
     for i, maker in enumerate(makers):
         domains.append({"name": f"{maker.__name__[1:]}{i + 1}", "vifs": [{"nic": "eth0"}], **maker(rng)})

@@ -62,12 +62,13 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     Truncated after `control.episode_s` of simulated time; never terminated.
 
     ## Information
-    `sla`, `isolation`, `work`, `switching`, `goodput`, `taken`: the terms before weighting; `refused`: domains whose action was refused;
-    `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of the episode, warm-up
-    included; from `reset` also `scenario` and `episode_seed`.
+    `sla`, `isolation`, `work`, `switching`, `goodput`, `taken`: the terms before weighting; `refused`: domains
+    whose action was refused; `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of
+    the episode, warm-up included; from `reset` also `scenario` and `episode_seed`.
 
     ## Arguments
-    - `scenario`: a name (`xengym scenarios` lists them), a YAML file, a `ScenarioConfig`, or `"random"`.
+    - `scenario`: a name (`xengym scenarios` lists them), a YAML file, a `ScenarioConfig`, `"random"`, or
+      `"random-io"` (with devices).
     - `split`: `"train"` (default) or `"test"`: from which range episode seeds are drawn.
     - `action`: `"box"` or `"steps"`.
     - `scheduler`: in place of the scenario's: a name (`"sedf"`), a name with a version (`"credit-3.2"`), or a
@@ -84,6 +85,8 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
 
     #: Whether a scheduler without domain parameters is an error: an agent would have nothing to decide.
     needs_parameters: ClassVar[bool] = True
+    #: What a step does.
+    stepper_class: ClassVar[type[HostStepper]] = HostStepper
 
     def __init__(
         self,
@@ -121,7 +124,7 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
         return self.stepper.actions.encode()
 
     def _make_stepper(self, config: ScenarioConfig) -> HostStepper:
-        return HostStepper(
+        return self.stepper_class(
             build_host(config),
             config.limits.max_domains,
             ms_to_ns(config.control.interval_ms),
