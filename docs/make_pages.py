@@ -106,7 +106,9 @@ def driver_domain_page() -> str:
             *reward_terms(), "",
             "## Against fixed limits",
             "`xengym compare isolation --victim victim` shows the same host under Credit, SEDF, communication-aware",
-            "scheduling, SEDF-DC and ShareGuard, each with the limits that the scenario states.", "",
+            "scheduling, SEDF-DC and ShareGuard, each with the limits that the scenario states. `xengym compare isolation",
+            "--limits` holds fixed limits against each other in this environment: SEDF-DC, ShareGuard at a half and a fifth",
+            "of what was agreed on, and the best static limits that a search finds.", "",
         ]
     )  # fmt: skip
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from xengym.baselines.compare import held_out_seeds, write_csv
+from xengym.baselines.compare import held_out_seeds, run_episodes, write_csv
 from xengym.baselines.isolation import ISOLATION_POLICIES, measure_victim, plot_victim, victim_table
+from xengym.baselines.policies import FixedLimits
+from xengym.envs.driver_domain.env import DriverDomainEnv
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,24 @@ def test_an_unknown_victim_is_named_with_those_there_are():
         ValueError, match=r"no domain 'nobody'; scenario 'isolation' has dom0, victim, aggressor, batch"
     ):
         measure_victim("credit", "isolation", "nobody", [1])
+
+
+def test_fixed_limits_are_those_of_the_papers_and_shareguards_are_better():
+    """SEDF-DC alone leaves driver domains to whoever floods them (Gupta et al., as the survey tells it in section 6)."""
+    seeds = held_out_seeds(3)
+    alone, guarded = FixedLimits(None), FixedLimits(0.5)
+    rewards = {
+        policy.name: [row.reward for row in run_episodes(policy, "isolation", seeds, with_limits=True)]
+        for policy in (alone, guarded)
+    }
+    assert min(rewards["ShareGuard at 0.5 of agreed"]) > max(rewards["SEDF-DC"])
+
+
+def test_fixed_limits_set_what_they_say():
+    env = DriverDomainEnv("isolation")
+    obs, _ = env.reset(seed=0)
+    policy = FixedLimits(0.5)
+    policy.begin(env, 0)
+    env.step(policy.act(obs))
+    assert env.host.scheduler.domain_params(1)["io_limit_ppm"] == 150_000
+    assert env.host.scheduler.domain_params(2)["io_limit_ppm"] == 50_000
