@@ -172,7 +172,7 @@ class RunFolder:
 
 def describe_demand(config: TrainConfig) -> str:
     """One line on where the domains' CPU demand comes from."""
-    if config.scenario == RANDOM or config.scenario != RANDOM_IO and needs_demand(load_scenario(config.scenario)):
+    if config.scenario == RANDOM or (config.scenario != RANDOM_IO and needs_demand(load_scenario(config.scenario))):
         return demand_source(config.data).description
     return "no trace: no domain of this scenario replays one"
 

@@ -84,7 +84,7 @@ def host_page() -> str:
             "Features of the host, under Credit with the default of 8 domain slots:", "",
             *features(HOST_FEATURES, start=8 * len(of_domain)), "",
             "On a host with devices (some domain's program is `os`) each domain has these as well, before its",
-            f"parameters, so that the features of slot d begin at index {len(of_domain) + len(IO_FEATURES)} d under Credit:", "",
+            f"parameters, so that under Credit those of slot d begin at index {len(of_domain) + len(IO_FEATURES)} d:", "",
             *features(IO_FEATURES, start=len(DOMAIN_FEATURES)), "",
             *reward_terms(), "",
         ]
@@ -106,9 +106,9 @@ def driver_domain_page() -> str:
             *reward_terms(), "",
             "## Against fixed limits",
             "`xengym compare isolation --victim victim` shows the same host under Credit, SEDF, communication-aware",
-            "scheduling, SEDF-DC and ShareGuard, each with the limits that the scenario states. `xengym compare isolation",
-            "--limits` holds fixed limits against each other in this environment: SEDF-DC, ShareGuard at a half and a fifth",
-            "of what was agreed on, and the best static limits that a search finds.", "",
+            "scheduling, SEDF-DC and ShareGuard, each with the limits that the scenario states. `xengym compare",
+            "isolation --limits` holds fixed limits against each other in this environment: SEDF-DC, ShareGuard at a",
+            "half and a fifth of what was agreed on, and the best static limits that a search finds.", "",
         ]
     )  # fmt: skip
 

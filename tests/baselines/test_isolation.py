@@ -51,7 +51,7 @@ def test_an_unknown_victim_is_named_with_those_there_are():
 
 
 def test_fixed_limits_are_those_of_the_papers_and_shareguards_are_better():
-    """SEDF-DC alone leaves driver domains to whoever floods them (Gupta et al., as the survey tells it in section 6)."""
+    """SEDF-DC alone leaves driver domains to whoever floods them (Gupta et al., as told in the survey, section 6)."""
     seeds = held_out_seeds(3)
     alone, guarded = FixedLimits(None), FixedLimits(0.5)
     rewards = {

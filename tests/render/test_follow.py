@@ -1,5 +1,7 @@
 """One request's way: the steps of the survey's figure 8, in order and with their times."""
 
+import itertools
+
 import pytest
 
 from xengym.render.follow import LANES, follow, requests_of, shows_all_steps, steps_table
@@ -27,7 +29,7 @@ def test_every_way_begins_and_ends_outside_and_goes_forward(traced):
     for number in numbers[:50]:
         steps = follow(host, records, number)
         assert (steps[0].text, steps[-1].text) == ("the client sends its request", "the client has the whole answer")
-        assert all(a.at_ns <= b.at_ns for a, b in zip(steps, steps[1:], strict=False))
+        assert all(a.at_ns <= b.at_ns for a, b in itertools.pairwise(steps))
         assert {step.lane for step in steps} <= set(LANES)
         texts = " ".join(step.text for step in steps)
         for part in (

@@ -1,4 +1,4 @@
-"""Devices in scenarios: what is impossible is said with the domain and the key; random ones have hosts of one layout."""
+"""Devices in scenarios: what is impossible is said with domain and key; random ones have hosts of one layout."""
 
 import copy
 

@@ -110,11 +110,11 @@ class RoundRobinCaps:
 
 
 class FixedLimits:
-    """Limits of `xengym/DriverDomain-v0` as in the papers: what was agreed on, and a fixed part of it for driver domains.
+    """Limits of `xengym/DriverDomain-v0` as in the papers: what was agreed on, a fixed part of it for driver domains.
 
     Args:
-        traffic_frac: driver domains' CPU that a guest may cause, as a fraction of what was agreed on (ShareGuard); None: no
-            limit (SEDF-DC alone).
+        traffic_frac: driver domains' CPU that a guest may cause, as a fraction of what was agreed on (ShareGuard);
+            None: no limit (SEDF-DC alone).
     """
 
     scheduler: str | None = None
