@@ -15,6 +15,8 @@ cdef enum:
     MAX_GRANTS = 1024         # entries of a domain's grant table
     BATCH = 64                # packets a driver handles at a stretch (Linux: the weight of a network poll)
     WIRE_SLOTS = 1024         # packets on a cable and in the switch at its end, each way
+    MAX_NICS = 16             # network cards of a host
+    MAX_VIFS = 64             # virtual network interfaces of a host
     NIC_SLOTS = 512           # most receive buffers of a network card
     LOOSE_SLOTS = 64          # packets without a connection that wait in a domain
     NIC_TX_SLOTS = 256        # packets that a card takes before they leave
@@ -55,6 +57,7 @@ cdef struct Packet:
     uint8_t side              # who of the connection sent it: 0 the client, 1 the server
     uint8_t flags
     uint8_t pages
+    uint32_t generation       # of the connection: numbers are used again, packets under way are not taken for the next's
 
 # The shared part of a ring. Indices run free and wrap at 2**32.
 cdef struct Ring:
@@ -172,6 +175,7 @@ cdef inline int64_t fifo_count(Fifo* fifo) noexcept nogil:
 cdef struct IoHost:
     int64_t free_pages        # page frames that belong to no domain
     int64_t orphaned          # packets whose domain was gone
+    int64_t made              # packets that domains have made, of whatever became of them
     int32_t netback_next      # where the back ends' round begins
     int32_t reserved
 
@@ -211,7 +215,7 @@ cdef struct Flow:
     int32_t request           # number by which the present request is followed, or 0
     int32_t cookie            # the owner's own
     int32_t next_free
-    int32_t reserved
+    uint32_t generation       # connections that have had this number before
 
 # A domain's connections that have something to send, and packets that belong to none.
 cdef struct SendQueue:

@@ -39,14 +39,20 @@ cdef inline bint _passed(uint32_t old, uint32_t new, uint32_t event) noexcept no
 cdef inline bint ring_push_requests(Ring* ring, uint32_t count) noexcept nogil:
     """Publish requests; whether the back end has to be notified."""
     cdef uint32_t old = ring.req_prod
+    cdef bint notify
     ring.req_prod = old + count
-    return _passed(old, ring.req_prod, ring.req_event)
+    notify = _passed(old, ring.req_prod, ring.req_event)
+    ring.notifications += notify
+    return notify
 
 cdef inline bint ring_push_responses(Ring* ring, uint32_t count) noexcept nogil:
     """Publish responses; whether the front end has to be notified."""
     cdef uint32_t old = ring.rsp_prod
+    cdef bint notify
     ring.rsp_prod = old + count
-    return _passed(old, ring.rsp_prod, ring.rsp_event)
+    notify = _passed(old, ring.rsp_prod, ring.rsp_event)
+    ring.notifications += notify
+    return notify
 
 cdef inline uint32_t ring_take_request(Ring* ring) noexcept nogil:
     """Index of the next request, which is taken now."""

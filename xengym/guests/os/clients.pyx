@@ -29,6 +29,8 @@ import numpy as np
 
 from xengym.guests.os.program_state import CLIENT_DTYPE, CLIENT_KINDS, POPULATION_DTYPE
 
+cdef int64_t RETRY_NS = 1_000_000     # until a client whose request failed asks again at the earliest; assumed
+
 
 cdef class OsClients(OsPrograms):
     """Populations of clients.
@@ -78,14 +80,22 @@ cdef class OsClients(OsPrograms):
         for k in range(self.max_populations):
             if self.population[k].kind < 0:
                 break
-            used = max(used, self.population[k].first + self.population[k].num)
         else:
             raise ValueError(f"no room for another population; the host holds its maximum of {self.max_populations}")
-        for c in range(self.max_populations):
-            if self.population[c].kind >= 0:
-                used = max(used, self.population[c].first + self.population[c].num)
+        # The first gap between the clients of others that is large enough.
+        taken = sorted(
+            (self.population[c].first, self.population[c].num)
+            for c in range(self.max_populations) if self.population[c].kind >= 0
+        )
+        for first, num in taken:
+            if used + spec.num <= first:
+                break
+            used = first + num
         if used + spec.num > self.max_clients:
-            raise ValueError(f"no room for {spec.num} clients; {used} of at most {self.max_clients} are in use")
+            in_use = sum(num for _, num in taken)
+            raise ValueError(
+                f"no room for {spec.num} clients in a row; {in_use} of at most {self.max_clients} are in use"
+            )
         if nic < 0 and self.vif_of[d] != NO_DEVICE:
             nic = self.vif[self.vif_of[d]].nic
         if nic < 0:
@@ -104,6 +114,7 @@ cdef class OsClients(OsPrograms):
         population.key = stream_key(self.m.clock.seed, STREAM_CLIENTS, k)
         set_distribution(&population.think, spec.think)
         population.next_at_ns = population.started_at_ns
+        population.numbers_before = self.numbers[0]
         for c in range(used, used + spec.num):
             client = &self.client[c]
             memset(client, 0, sizeof(Client))
@@ -246,13 +257,16 @@ cdef class OsClients(OsPrograms):
         """A client's request is over, one way or the other: what it does next."""
         cdef Population* population = &self.population[k]
         cdef Client* client = &self.client[c]
+        cdef int64_t think_ns
         client.is_asking = 0
         if population.kind == CLIENTS_OPEN:
             self.client[population.first + population.num_free].heap = c
             population.num_free += 1
             return
         if population.kind == CLIENTS_CLOSED:
-            self._wait(k, c, self.m.clock.now_ns + draw_ns(&population.think, population.key, &population.counter))
+            think_ns = draw_ns(&population.think, population.key, &population.counter)
+            # Without a connection it has failed at once; it may think, but not again and again in no time.
+            self._wait(k, c, self.m.clock.now_ns + (think_ns if client.flow >= 0 else max(think_ns, RETRY_NS)))
         else:
             self._wait(k, c, client.asked_at_ns + <int64_t>population.think.mean_ns)
         self._arm(k)
@@ -306,13 +320,15 @@ cdef class OsClients(OsPrograms):
         packet.source = OUTSIDE
         packet.target = population.domain
         packet.request = <int32_t>(self.numbers[0] & 0x7FFFFFFF)
+        packet.seq = self.numbers[0]
         trace(self.m, TRACE_CLIENT_SEND, 0, NO_VCPU, population.domain, packet.request)
         self.wire_in(population.nic, &packet)
 
     cdef void loose_outside(self, int n, Packet* packet) noexcept nogil:
         cdef Population* population = &self.population[packet.flow]
         cdef int64_t response_ns = self.m.clock.now_ns - packet.made_at_ns
-        if packet.kind != PACKET_ECHO_REPLY or population.kind != CLIENTS_PING or population.domain != packet.source:
+        if packet.kind != PACKET_ECHO_REPLY or population.kind != CLIENTS_PING or population.domain != packet.source \
+                or packet.seq <= population.numbers_before:
             return
         population.answered += 1
         population.in_time += population.deadline_ns == 0 or response_ns <= population.deadline_ns

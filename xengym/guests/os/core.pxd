@@ -21,7 +21,7 @@ cdef enum:
     ITEM_BLKFRONT = 8         # they have been answered
     ITEM_VIF_EVENT = 9        # to the back end: requests or buffers in a network ring
     ITEM_SHIFT = 16
-    ITEM_SLOTS = 64
+    ITEM_SLOTS = 128          # more than the different pieces of work that there can be in a domain
 
 cdef struct OsVcpu:
     int64_t set_aside_ns      # rest of a program's work while a driver runs, or -1
@@ -32,7 +32,7 @@ cdef struct OsVcpu:
     int32_t program           # what the program's work is for (see `Programs`)
     int32_t first_item
     int32_t num_items
-    int32_t items[64]         # drivers' work that waits, first come first served
+    int32_t items[128]        # drivers' work that waits, first come first served
 
 cdef struct OsDomain:
     int64_t crashes

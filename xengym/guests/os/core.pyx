@@ -99,6 +99,8 @@ cdef class OsCore(GuestKind):
             grant_reset(&self.grants[d], self.grant + d * MAX_GRANTS)
             for other in range(self.max_domains):
                 self.served[d * self.max_domains + other] = 0
+                # What others did for the domain that was here before they did for nobody who is still there.
+                self.m.io[other].idle_ns += self.served[other * self.max_domains + d]
                 self.served[other * self.max_domains + d] = 0
             self.os_domain[d].has_os = 1
 
@@ -243,6 +245,8 @@ cdef class OsCore(GuestKind):
 
     cdef void completed(self, int v, int64_t now_ns) noexcept nogil:
         cdef OsVcpu* os = &self.os[v]
+        if self.os_domain[self.m.vcpu[v].domain].has_crashed:
+            return  # it was on a CPU, which it leaves at the end of this instant
         if os.mode == MODE_KERNEL:
             self.host.segment_done(v)
             self.finish(v, os.item)
@@ -297,4 +301,5 @@ cdef class OsCore(GuestKind):
             self.port[peer * MAX_PORTS + self.port[d * MAX_PORTS + port].peer_port].peer = -1
         self.port[d * MAX_PORTS + port].in_use = 0
         ports.pending[port >> 6] &= ~(<unsigned long long>1 << (port & 63))
+        ports.masked[port >> 6] &= ~(<unsigned long long>1 << (port & 63))
         ports.num_ports -= 1

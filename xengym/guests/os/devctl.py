@@ -286,6 +286,8 @@ class Devctl:
     def create_clients(self, domid: int, clients: Clients, *, nic: int | None = None, start_ns: int = 0) -> int:
         """Let a population of clients outside talk to a domain from ``start_ns`` on; returns its number."""
         self._control.authorise()
+        if nic is not None:
+            self._check_in_use("nic", nic, "network card")
         return self.kind.add_population(self._os_slot(domid, "domain"), clients, -1 if nic is None else nic, start_ns)
 
     def create_transfer(self, source: int | None, target: int | None, *, window: int = 64) -> int:

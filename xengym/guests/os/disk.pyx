@@ -6,7 +6,7 @@ driver domain (Xen 1.x, or no hypervisor) requests are answered at once, and who
 
 Which request is next and how long it takes: `mechanisms/disk.pxd`. Requests of a domain that is gone are served unseen.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_DISK, ITEM_SHIFT, make_item
 from xengym.guests.os.transport cimport OsTransport
@@ -129,6 +129,8 @@ cdef class OsDisk(OsTransport):
 
     def destroyed(self, int d):
         for n in range(self.max_disks):
+            if self.disk[n].in_use and self.disk[n].denied:
+                self.disk[n].denied |= <uint64_t>1 << d  # whoever gets this slot next is not among those allowed
             if self.disk[n].in_use and self.disk[n].backend == d:
                 self.disk[n].backend = NOBODY
                 self._free_forgotten(n)

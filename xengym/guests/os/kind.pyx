@@ -3,16 +3,18 @@
 When a driver domain crashes, what its cards had received, what it held for guests and what it had taken from their rings
 is lost and counted; the rings are gone. Once it has started again, front ends and back end agree on new ones. Packets are
 repeated by the connections they belong to; block requests that had not been answered are put in again by the front end.
+Connections of the crashed domain itself are given up; its programs go on with what they had begun.
 """
 from libc.stdint cimport int64_t
 from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.core cimport (
-    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NIC, ITEM_NONE, ITEM_SHIFT, MODE_KERNEL, OsVcpu, make_item,
+    ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL,
+    MODE_PROGRAM, OsVcpu, make_item,
 )
-from xengym.guests.os.programs cimport OWNER_TRANSFER
+from xengym.guests.os.programs cimport JOB_LOOP, JOB_NONE, JOB_REQUEST, JOB_SHIFT, OWNER_TRANSFER
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
-from xengym.machine.io_state cimport BATCH, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
+from xengym.machine.io_state cimport BATCH, FLOW_FREE, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
 from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, Domain, device_timer
 from xengym.mechanisms.event_channel cimport ports_waiting
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
@@ -64,13 +66,20 @@ cdef class OsKind(OsClients):
         self.restart_ns = &restart_ns[0]
         self.io_host.free_pages = HOST_PAGES
 
+    def check(self, where, programs):
+        OsClients.check(self, where, programs)
+        spec = programs[0]
+        if spec.memory_pages > self.io_host.free_pages:
+            raise ValueError(f"{where}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free")
+        loops = sum(self.loop[i].domain < 0 for i in range(self.max_loops))
+        if len(spec.loops) > loops:
+            raise ValueError(
+                f"{where}: has {len(spec.loops)} loops, but {loops} of the host's maximum of {self.max_loops} are left"
+            )
+
     def configure(self, int d, int v, spec):
         OsClients.configure(self, d, v, spec)
         if self.m.vcpu[v].vcpu_in_domain == 0:
-            if spec.memory_pages > self.io_host.free_pages:
-                raise ValueError(
-                    f"domain {self.m.domain[d].domid}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free"
-                )
             self.io_host.free_pages -= spec.memory_pages
             self.m.io[d].pages = spec.memory_pages
             self.ports[d].is_round_robin = spec.scans_round_robin
@@ -130,6 +139,8 @@ cdef class OsKind(OsClients):
         if nic < 0:
             d = source if source >= 0 else target
             nic = self.vif[self.vif_of[d]].nic if self.vif_of[d] != NO_DEVICE else NO_DEVICE
+        if nic < 0 and (source < 0 or target < 0):
+            raise ValueError(f"domain {self.m.domain[d].domid} has no network interface that leads outside")
         f = self.open_flow(source, target, nic, window, OWNER_TRANSFER, 0)
         if f < 0:
             raise ValueError(f"no room for another connection; the host holds its maximum of {self.max_flows}")
@@ -177,7 +188,7 @@ cdef class OsKind(OsClients):
         cdef Domain* dom = &self.m.domain[d]
         cdef OsVcpu* os
         cdef Nic* nic
-        cdef int i, n, v, k, kind
+        cdef int i, n, v, k, f, kind, job
         self.os_domain[d].has_crashed = 1
         self.os_domain[d].crashes += 1
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
@@ -188,24 +199,32 @@ cdef class OsKind(OsClients):
                     self.dropped(self.staged + d * BATCH + k)
                 os.num_staged = 0
         for i in range(self.max_vifs):
-            if self.vif[i].in_use and self.vif[i].backend == d:
+            if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
                 self.disconnect(i)
         self.backend_lost(d)
+        for f in range(self.max_flows):
+            if self.flow[f].state != FLOW_FREE and (self.flow[f].end[0] == d or self.flow[f].end[1] == d):
+                self._give_up(f)
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             if v == dom.first_vcpu:
+                kind = os.item >> ITEM_SHIFT
                 for k in range(os.num_staged):
-                    if os.item >> ITEM_SHIFT == ITEM_NETBACK_RX:
+                    if kind == ITEM_NETBACK_RX or kind == ITEM_NETFRONT or kind == ITEM_SEND:
                         self.dropped(self.staged + d * BATCH + k)
             # What was charged and will not be done is taken back.
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
             if self.m.vcpu[v].work_left_ns != FOREVER:
                 self.m.io[d].idle_ns -= self._left_ns(v)
+            job = os.program if os.mode == MODE_PROGRAM or os.set_aside_ns >= 0 else JOB_NONE
             memset(os, 0, sizeof(OsVcpu))
             os.set_aside_ns = -1
             os.mode = MODE_KERNEL
             self.host.set_work(v, 0)
             self.host.pause_vcpu(v)
+            # A loop begins its piece anew; a request, whose connection is gone, comes to its end when it is its turn.
+            if job >> JOB_SHIFT == JOB_LOOP or job >> JOB_SHIFT == JOB_REQUEST:
+                self.put_job(d, job)
         for i in range(4):
             self.ports[d].pending[i] = 0
         for n in range(self.max_nics):
@@ -237,8 +256,8 @@ cdef class OsKind(OsClients):
             if self.m.vcpu[v].pause_flags & PAUSE_BLOCKED:
                 self.host.deliver_event(v)
         for i in range(self.max_vifs):
-            if self.vif[i].in_use and self.vif[i].backend == d and not self.vif[i].is_connected:
-                self.connect(i)
+            if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
+                self.connect_if_up(i)
         self.backend_found(d)
 
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:

@@ -17,7 +17,7 @@ from libc.stdint cimport int32_t, int64_t
 from xengym.guests.os.core cimport ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_SHIFT, ITEM_VIF_EVENT, make_item
 from xengym.guests.os.vif cimport OsVif
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, Nic, Packet, Vif,
+    BATCH, MAX_GRANTS, MAX_NICS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, Nic, Packet, Vif,
     fifo_count,
 )
 from xengym.machine.state cimport device_timer
@@ -170,12 +170,17 @@ cdef class OsNetback(OsVif):
     cdef bint _has_credit(self, int i, int bytes) noexcept nogil:
         """Whether the interface may send so many bytes now; if not, its timer is armed for when it may."""
         cdef Vif* vif = &self.vif[i]
+        cdef int64_t intervals
         if vif.credit_bytes == 0:
             return True
         if self.m.clock.now_ns >= vif.credit_until_ns:
+            intervals = 1 + (self.m.clock.now_ns - vif.credit_until_ns) // vif.credit_ns
             vif.credit_until_ns = self.m.clock.now_ns + vif.credit_ns
-            vif.credit_left = vif.credit_bytes
-        # One packet may be larger than the credit of a whole interval: it takes all of it.
+            if vif.credit_left < 0 and intervals <= 1 + -vif.credit_left // vif.credit_bytes:
+                vif.credit_left += intervals * vif.credit_bytes
+            else:
+                vif.credit_left = vif.credit_bytes
+        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs.
         if vif.credit_left < min(<int64_t>bytes, vif.credit_bytes):
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_vif_timer + i), vif.credit_until_ns)
             return False
@@ -188,7 +193,8 @@ cdef class OsNetback(OsVif):
         cdef Vif* vif
         cdef int64_t work_ns = 0, packet_ns
         cdef int count = 0, before, step, i, k, id
-        cdef int room[16]
+        cdef int room[MAX_NICS]
+        cdef bint leaves
         for k in range(self.max_nics):
             room[k] = self.tx_room(k) if self.nic[k].in_use else 0
         while count < BATCH:
@@ -202,12 +208,16 @@ cdef class OsNetback(OsVif):
                     ring_want_requests(&vif.tx)
                     continue
                 id = vif.tx_slot[vif.tx.req_cons % NET_SLOTS]
-                if self.m.io[vif.frontend].traffic_stopped or not self._has_credit(i, self.tx_packet[i * NET_SLOTS + id].bytes):
+                if self.m.io[vif.frontend].traffic_stopped:
                     continue
-                if self.tx_packet[i * NET_SLOTS + id].target == OUTSIDE and vif.nic != NO_DEVICE:
-                    if room[vif.nic] == 0:
-                        self.wait_for_room(vif.nic)
-                        continue
+                leaves = self.tx_packet[i * NET_SLOTS + id].target == OUTSIDE and vif.nic != NO_DEVICE
+                if leaves and room[vif.nic] <= 0:
+                    self.wait_for_room(vif.nic)
+                    continue
+                # Last, because it is spent by asking.
+                if not self._has_credit(i, self.tx_packet[i * NET_SLOTS + id].bytes):
+                    continue
+                if leaves:
                     room[vif.nic] -= 1
                 staged[count] = self.tx_packet[i * NET_SLOTS + id]
                 staged_vif[count] = i
@@ -319,10 +329,12 @@ cdef class OsNetback(OsVif):
             packet = self.buffer[n * NIC_SLOTS + nic.buffered.head % NIC_SLOTS]
             nic.buffered.head += 1
             i = self.vif_of[packet.target] if packet.target >= 0 else NO_DEVICE
-            if i == NO_DEVICE or not self.vif[i].is_connected or ring_requests(&self.vif[i].rx) < packet.pages:
+            if i == NO_DEVICE or not self.vif[i].is_connected or self.m.io[packet.target].traffic_stopped \
+                    or ring_requests(&self.vif[i].rx) < packet.pages:
                 if i != NO_DEVICE:
                     self.vif[i].rx_dropped += 1
-                    self.vif[i].rx_target = min(NET_SLOTS, 2 * self.vif[i].rx_target)
+                    if not self.m.io[packet.target].traffic_stopped:
+                        self.vif[i].rx_target = min(NET_SLOTS, 2 * self.vif[i].rx_target)
                 self.dropped(&packet)
                 continue
             self._fill_ring(i, &packet)

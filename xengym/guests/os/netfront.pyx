@@ -87,11 +87,11 @@ cdef class OsNetfront(OsNetback):
 
     cdef int64_t _begin_front(self, int v, int i) noexcept nogil:
         cdef Vif* vif = &self.vif[i]
-        cdef int d = vif.frontend
+        cdef int d = self.m.vcpu[v].domain
         cdef Packet* staged = self.staged + d * BATCH
         cdef int64_t work_ns = 0
         cdef int id, count = 0, sent = 0
-        if not vif.is_connected:
+        if not vif.is_connected or vif.frontend != d:  # its number may be another domain's by now
             return -1
         while ring_responses(&vif.tx):
             id = vif.tx_slot[ring_take_response(&vif.tx) % NET_SLOTS]
@@ -158,6 +158,7 @@ cdef class OsNetfront(OsNetback):
         vif = &self.vif[i]
         if vif.backend >= 0:
             room = min(<int>ring_free(&vif.tx), vif.num_tx_free)
+            room = min(room, MAX_GRANTS - self.grants[d].num_granted)
         elif self.m.io[d].traffic_stopped:
             return -1
         else:
@@ -165,11 +166,11 @@ cdef class OsNetfront(OsNetback):
             if room <= 0:
                 self.wait_for_room(vif.nic)
                 return -1
-        while count < BATCH and room >= (MAX_PACKET_PAGES if vif.is_offloading else 1):
+        while count < BATCH and room >= (MAX_PACKET_PAGES if vif.is_offloading and vif.backend >= 0 else 1):
             if not self.next_packet(d, &staged[count]):
                 break
             staged[count].pages = max(1, (staged[count].bytes + PAGE_BYTES - 1) // PAGE_BYTES)
-            room -= staged[count].pages
+            room -= staged[count].pages if vif.backend >= 0 else 1
             work_ns += self._tx_ns(vif, &staged[count])
             count += 1
         self.os[v].num_staged = count
@@ -185,7 +186,8 @@ cdef class OsNetfront(OsNetback):
         cdef int k, count = self.os[v].num_staged
         self.os[v].num_staged = 0
         for k in range(count):
-            if i == NO_DEVICE or not self.vif[i].is_connected:
+            if i == NO_DEVICE or not self.vif[i].is_connected or (
+                    self.vif[i].backend >= 0 and min(<int>ring_free(&self.vif[i].tx), self.vif[i].num_tx_free) < staged[k].pages):
                 self.dropped(&staged[k])
                 continue
             trace(self.m, TRACE_FRONTEND_TX, self.m.vcpu[v].pcpu, v, d, staged[k].request)
@@ -229,7 +231,7 @@ cdef class OsNetfront(OsNetback):
             return
         other = self.vif_of[packet.target] if packet.target >= 0 else NO_DEVICE
         if other == NO_DEVICE or self.vif[other].backend != vif.backend or not self.vif[other].is_connected \
-                or ring_requests(&self.vif[other].rx) < packet.pages:
+                or self.m.io[packet.target].traffic_stopped or ring_requests(&self.vif[other].rx) < packet.pages:
             self.dropped(packet)
             return
         self._fill_ring(other, packet)

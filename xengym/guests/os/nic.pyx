@@ -15,7 +15,7 @@ from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_NIC, ITEM_SHIFT, OsCore, make_item
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport (
-    BATCH, NIC_SLOTS, NIC_TX_SLOTS, NOBODY, OUTSIDE, WIRE_SLOTS, IoHost, Nic, Packet, fifo_count,
+    BATCH, MAX_NICS, NIC_SLOTS, NIC_TX_SLOTS, NOBODY, OUTSIDE, WIRE_SLOTS, IoHost, Nic, Packet, fifo_count,
 )
 from xengym.machine.state cimport device_timer
 from xengym.sim.random cimport STREAM_NETWORK, draw_bits, stream_key
@@ -36,6 +36,8 @@ cdef class OsNic(OsCore):
     """
 
     def __init__(self, costs, int max_domains, int max_vcpus, *, int max_nics=1):
+        if not 1 <= max_nics <= MAX_NICS:
+            raise ValueError(f"os: max_nics must be 1..{MAX_NICS}, found {max_nics}")
         OsCore.__init__(self, costs, max_domains, max_vcpus)
         self.max_nics = max_nics
         self.nic_irq_ns = costs.nic_irq_ns
@@ -81,24 +83,24 @@ cdef class OsNic(OsCore):
         Returns:
             Its number.
         """
-        cdef int n
+        cdef int n, port = -1
         cdef Nic* nic
         for n in range(self.max_nics):
             if not self.nic[n].in_use:
                 break
         else:
             raise ValueError(f"no room for another network card; the host holds its maximum of {self.max_nics}")
+        if backend >= 0:
+            port = self.new_port(backend, make_item(ITEM_NIC, n))
+            if port < 0:
+                raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
+            self.m.io[backend].is_backend = 1
         nic = &self.nic[n]
         memset(nic, 0, sizeof(Nic))
         nic.in_use = 1
         nic.irq_is_on = 1
         nic.backend = backend
-        nic.port = -1
-        if backend >= 0:
-            nic.port = self.new_port(backend, make_item(ITEM_NIC, n))
-            if nic.port < 0:
-                raise ValueError(f"domain {self.m.domain[backend].domid} has no event-channel port left")
-            self.m.io[backend].is_backend = 1
+        nic.port = port
         nic.ns_per_mib = ns_per_mib
         nic.delay_ns = delay_ns
         nic.irq_gap_ns = irq_gap_ns
@@ -119,8 +121,12 @@ cdef class OsNic(OsCore):
                 forget_domain(&self.out_packet[n * WIRE_SLOTS + slot], d)
             for slot in range(NIC_SLOTS):
                 forget_domain(&self.buffer[n * NIC_SLOTS + slot], d)
+            if nic.in_use and nic.denied:
+                nic.denied |= <uint64_t>1 << d  # whoever gets this slot next is not among those allowed
             if nic.in_use and nic.backend == d:
                 nic.in_use = 0
+                nic.lost += fifo_count(&nic.wire_in) + fifo_count(&nic.wire_out)
+                nic.rx_dropped += fifo_count(&nic.buffered)
                 for which in range(TIMERS_PER_NIC):
                     timer_disarm(self.m, device_timer(self.m, TIMERS_PER_NIC * n + which))
         for slot in range(self.max_domains * BATCH):
@@ -202,12 +208,14 @@ cdef class OsNic(OsCore):
         return min(<int>(NIC_TX_SLOTS - (nic.wire_out.tail - nic.departed)), <int>(WIRE_SLOTS - fifo_count(&nic.wire_out)))
 
     cdef void wait_for_room(self, int n) noexcept nogil:
-        """Call `has_room` when a quarter of what waits for the line has left."""
+        """Call `has_room` when a quarter of what waits for the line has left; or, if the switch is full, when one arrives."""
         cdef Nic* nic = &self.nic[n]
         cdef int64_t position = nic.departed + (nic.wire_out.tail - nic.departed) // 4
+        cdef int64_t at_ns = nic.out_depart_ns[position % WIRE_SLOTS]
+        if position == nic.wire_out.tail or fifo_count(&nic.wire_out) == WIRE_SLOTS:
+            at_ns = nic.out_at_ns[nic.wire_out.head % WIRE_SLOTS]
         timer_arm_hypervisor(
-            self.m, device_timer(self.m, TIMERS_PER_NIC * n + TIMER_ROOM),
-            max(self.m.clock.now_ns, nic.out_depart_ns[position % WIRE_SLOTS])
+            self.m, device_timer(self.m, TIMERS_PER_NIC * n + TIMER_ROOM), max(self.m.clock.now_ns, at_ns)
         )
 
     cdef void _arrive_outside(self, int n) noexcept nogil:

@@ -89,6 +89,7 @@ cdef struct Population:
     int64_t next_at_ns        # next arrival (open, flood, ping)
     int64_t deadline_ns       # of an answer; 0: none
     int64_t started_at_ns
+    int64_t numbers_before    # requests' numbers given before its own
     int64_t issued
     int64_t answered
     int64_t in_time

@@ -43,6 +43,7 @@ cdef class OsPrograms(OsBlock):
     cdef void _call(self, int r) noexcept nogil
     cdef void _answer(self, int r) noexcept nogil
     cdef void _free_request(self, int r) noexcept nogil
+    cdef bint _accept(self, int d) noexcept nogil
     cdef int64_t _answer_bytes(self, Service* service) noexcept nogil
     cdef void _begin_loop(self, int i) noexcept nogil
     cdef void _loop_done(self, int i) noexcept nogil

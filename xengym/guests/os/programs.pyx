@@ -20,7 +20,7 @@ from xengym.guests.os.program_state cimport (
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport BLOCK_SECTOR, FLOW_BULK, FLOW_FREE, NO_DEVICE, Flow, Packet
-from xengym.machine.state cimport FOREVER, NO_VCPU, Domain, device_timer
+from xengym.machine.state cimport FOREVER, NO_VCPU, PAUSE_DOWN, Domain, device_timer
 from xengym.sim.random cimport STREAM_GUEST, STREAM_SERVICE, draw_bits, draw_ns, stream_key
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
 from xengym.sim.trace cimport TRACE_JOB_DROP, TRACE_PROGRAM, trace
@@ -132,12 +132,9 @@ cdef class OsPrograms(OsBlock):
 
     def _configure_loop(self, int d, int number, spec):
         cdef Loop* loop
-        cdef int i
-        for i in range(self.max_loops):
-            if self.loop[i].domain < 0:
-                break
-        else:
-            raise ValueError(f"no room for another loop; the host holds its maximum of {self.max_loops}")
+        cdef int i = 0
+        while self.loop[i].domain >= 0:  # there is room: `check`
+            i += 1
         loop = &self.loop[i]
         memset(loop, 0, sizeof(Loop))
         loop.domain = d
@@ -164,11 +161,11 @@ cdef class OsPrograms(OsBlock):
         for i in range(self.max_domains):
             if self.service[i].callee == d:
                 self.service[i].callee = -1
+        self.service[d].exists = 0
         OsBlock.destroyed(self, d)
         for i in range(self.max_requests):
             if self.request[i].domain == d:
                 self._free_request(i)
-        self.service[d].exists = 0
 
     # -- what is to be done --------------------------------------------------------------------------------------
 
@@ -187,6 +184,8 @@ cdef class OsPrograms(OsBlock):
         cdef Domain* dom = &self.m.domain[d]
         cdef int v, background = NO_VCPU
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
+            if self.m.vcpu[v].pause_flags & PAUSE_DOWN:
+                continue
             if self.os[v].mode == MODE_IDLE and self.m.vcpu[v].has_started:
                 self.interrupt(v)
                 return
@@ -356,23 +355,34 @@ cdef class OsPrograms(OsBlock):
         """The process is free for the next request that waits."""
         cdef Request* request = &self.request[r]
         cdef int d = request.domain
-        cdef Programs* programs = &self.programs_of[d]
-        cdef int f
+        cdef int f, step
         if request.call_flow >= 0:
-            self.flow[request.call_flow].cookie = -1
             f = request.call_flow
             request.call_flow = -1
-            self.close_flow(f)
+            self.flow[f].cookie = -1
+            self._give_up(f)  # whoever works for it stops
         self.service[d].num_requests -= 1
         request.domain = -1
         request.next_free = self.free_request[0]
         self.free_request[0] = r
+        # Its own domain's first. Another one's can only be waiting for it if no process was left on the whole host.
+        for step in range(self.max_domains if request.next_free < 0 else 1):
+            if self._accept((d + step) % self.max_domains):
+                return
+
+    cdef bint _accept(self, int d) noexcept nogil:
+        """Begin with the next request that waits for a process of domain d, if there is one."""
+        cdef Programs* programs = &self.programs_of[d]
+        cdef int f
+        if not self.service[d].exists or self.service[d].num_requests >= self.service[d].max_requests:
+            return False
         while programs.first_accept < programs.last_accept:
             f = self.accepting[d * ACCEPT_SLOTS + programs.first_accept % ACCEPT_SLOTS]
             programs.first_accept += 1
             if f >= 0 and self.flow[f].state != FLOW_FREE and self.flow[f].end[SIDE_SERVER] == d:
                 self._begin_request(f)
-                return
+                return True
+        return False
 
     cdef void flow_failed(self, int f) noexcept nogil:
         """Whoever works for a connection that is given up stops."""

@@ -11,7 +11,7 @@ that they are.
 Simplified against TCP: no handshake (connections exist before they are used), no slow start, headers
 weigh nothing. The coarse timers are in the manner of BSD's.
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint32_t
 from libc.string cimport memset
 from xengym.guests.os.core cimport ITEM_SEND, make_item
 from xengym.guests.os.netfront cimport OsNetfront
@@ -83,9 +83,10 @@ cdef class OsTransport(OsNetfront):
             memset(&self.send_queue[d], 0, sizeof(SendQueue))
             self.send_queue[d].first = -1
             self.send_queue[d].last = -1
-            timer_arm_hypervisor(
-                self.m, device_timer(self.m, self.first_transport_timer), self.m.clock.now_ns + SLOW_TICK_NS
-            )
+            if self.m.timer[device_timer(self.m, self.first_transport_timer)].at_ns == INT64_MAX:
+                timer_arm_hypervisor(
+                    self.m, device_timer(self.m, self.first_transport_timer), self.m.clock.now_ns + SLOW_TICK_NS
+                )
 
     def destroyed(self, int d):
         for f in range(self.max_flows):
@@ -98,13 +99,16 @@ cdef class OsTransport(OsNetfront):
     cdef int open_flow(self, int client, int server, int nic, int window, int owner, int cookie) noexcept nogil:
         """A new connection from a domain's slot (or OUTSIDE, behind card `nic`) to another; -1: there is no room."""
         cdef Flow* flow
+        cdef uint32_t generation
         cdef int f, side
         f = self.free_flow[0]
         if f < 0:
             return -1
         flow = &self.flow[f]
         self.free_flow[0] = flow.next_free
+        generation = flow.generation + 1
         memset(flow, 0, sizeof(Flow))
+        flow.generation = generation
         memset(&self.half[2 * f], 0, 2 * sizeof(Half))
         flow.state = FLOW_OPEN
         flow.end[SIDE_CLIENT] = client
@@ -168,6 +172,7 @@ cdef class OsTransport(OsNetfront):
     cdef void send_loose(self, int d, Packet* packet) noexcept nogil:
         """Domain d sends a packet that belongs to no connection; lost if too many wait."""
         cdef SendQueue* queue = &self.send_queue[d]
+        self.io_host.made += 1
         if fifo_count(&queue.loose) == LOOSE_SLOTS:
             self.dropped(packet)
             return
@@ -228,13 +233,16 @@ cdef class OsTransport(OsNetfront):
             packet[0] = self.loose_packet[d * LOOSE_SLOTS + queue.loose.head % LOOSE_SLOTS]
             queue.loose.head += 1
             return True
-        entry = queue.first
-        if entry < 0:
-            return False
-        self._unqueue(entry >> 1, entry & 1)
-        self._make_packet(entry >> 1, entry & 1, packet)
-        self._push(entry >> 1, entry & 1)
-        return True
+        while queue.first >= 0:
+            entry = queue.first
+            self._unqueue(entry >> 1, entry & 1)
+            # What it wanted to send may have been acknowledged since, when the sender had gone back.
+            if self._can_send(entry >> 1, entry & 1) or self.half[2 * (entry >> 1) + 1 - (entry & 1)].acks_due:
+                self._make_packet(entry >> 1, entry & 1, packet)
+                self.io_host.made += 1
+                self._push(entry >> 1, entry & 1)
+                return True
+        return False
 
     cdef void _make_packet(self, int f, int side, Packet* packet) noexcept nogil:
         """The next packet of one side: data if it may send some, else an acknowledgement."""
@@ -242,6 +250,7 @@ cdef class OsTransport(OsNetfront):
         cdef Half* half = &self.half[2 * f + side]
         cdef Half* theirs = &self.half[2 * f + 1 - side]
         packet.flow = f
+        packet.generation = flow.generation
         packet.side = side
         packet.flags = 0
         packet.pages = 1
@@ -296,7 +305,7 @@ cdef class OsTransport(OsNetfront):
         cdef Half* theirs = &self.half[2 * f + 1 - side]
         cdef Packet partial
         cdef int k, wire_packets
-        if flow.state == FLOW_FREE or flow.end[side] != packet.target:
+        if flow.state == FLOW_FREE or flow.generation != packet.generation or flow.end[side] != packet.target:
             return
         if packet.ack > ours.acked:
             ours.grown += <int32_t>(packet.ack - ours.acked)
@@ -346,6 +355,7 @@ cdef class OsTransport(OsNetfront):
 
     cdef void _make_ack(self, int f, int side, Packet* packet) noexcept nogil:
         packet.flow = f
+        packet.generation = self.flow[f].generation
         packet.side = side
         packet.pages = 1
         packet.request = 0

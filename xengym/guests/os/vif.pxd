@@ -12,6 +12,7 @@ cdef class OsVif(OsNic):
     cdef int32_t* vif_of      # the interface that a domain's connections use, or -1
     cdef int first_vif_timer
 
+    cdef void connect_if_up(self, int i) noexcept nogil
     cdef void connect(self, int i) noexcept nogil
     cdef void disconnect(self, int i) noexcept nogil
     cdef void post_buffers(self, int i) noexcept nogil

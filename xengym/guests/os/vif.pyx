@@ -11,11 +11,13 @@ from xengym.guests.os.core cimport ITEM_NETFRONT, ITEM_VIF_EVENT, make_item
 from xengym.guests.os.nic cimport OsNic, forget_domain
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, NET_SLOTS, NO_DEVICE, PACKET_FRAGMENT, VIF_FLIP, Packet, Vif,
+    BATCH, MAX_GRANTS, MAX_VIFS, NET_SLOTS, NO_DEVICE, PACKET_FRAGMENT, VIF_FLIP, Packet, Vif,
 )
 from xengym.machine.state cimport device_timer
 from xengym.mechanisms.grant_table cimport grant_access, grant_end, grant_unmap
-from xengym.mechanisms.ring cimport ring_free, ring_push_requests, ring_requests, ring_reset
+from xengym.mechanisms.ring cimport (
+    ring_free, ring_push_requests, ring_requests, ring_reset, ring_responses, ring_take_response,
+)
 from xengym.sim.timers cimport timer_disarm
 
 import numpy as np
@@ -34,6 +36,8 @@ cdef class OsVif(OsNic):
     """
 
     def __init__(self, costs, int max_domains, int max_vcpus, *, int max_nics=1, int max_vifs=16):
+        if not 1 <= max_vifs <= MAX_VIFS:
+            raise ValueError(f"os: max_vifs must be 1..{MAX_VIFS}, found {max_vifs}")
         OsNic.__init__(self, costs, max_domains, max_vcpus, max_nics=max_nics)
         self.max_vifs = max_vifs
         self.first_vif_timer = OsNic.num_device_timers(self)
@@ -88,6 +92,8 @@ cdef class OsVif(OsNic):
         vif.backend_port = self.new_port(backend, make_item(ITEM_VIF_EVENT, i)) if backend >= 0 else NO_DEVICE
         if vif.frontend_port < 0 or (backend >= 0 and vif.backend_port < 0):
             self.free_port(frontend, vif.frontend_port)
+            if backend >= 0:
+                self.free_port(backend, vif.backend_port)
             raise ValueError(f"domain {self.m.domain[frontend].domid} or its back end has no event-channel port left")
         if backend >= 0:
             self.connect_ports(frontend, vif.frontend_port, backend, vif.backend_port)
@@ -104,7 +110,7 @@ cdef class OsVif(OsNic):
         vif.tx.req_prod = first_index
         if self.vif_of[frontend] == NO_DEVICE:
             self.vif_of[frontend] = i
-        self.connect(i)
+        self.connect_if_up(i)
         return i
 
     def remove_vif(self, int i):
@@ -134,6 +140,13 @@ cdef class OsVif(OsNic):
                 forget_domain(&self.held[i * NET_SLOTS + slot], d)
                 forget_domain(&self.tx_packet[i * NET_SLOTS + slot], d)
                 forget_domain(&self.rx_packet[i * NET_SLOTS + slot], d)
+
+    cdef void connect_if_up(self, int i) noexcept nogil:
+        """Connect an interface, unless one of its ends has crashed: that one does it when it is up again."""
+        cdef Vif* vif = &self.vif[i]
+        if not vif.is_connected and not self.os_domain[vif.frontend].has_crashed \
+                and (vif.backend < 0 or not self.os_domain[vif.backend].has_crashed):
+            self.connect(i)
 
     cdef void connect(self, int i) noexcept nogil:
         """Both ends agree on empty rings and the front end posts its buffers."""
@@ -176,6 +189,19 @@ cdef class OsVif(OsNic):
             self.dropped(&self.held[i * NET_SLOTS + position % NET_SLOTS])
         vif.queue.head = vif.queue.tail
         self.m.io[vif.frontend].tx_pending -= <int>ring_requests(&vif.tx)
+        # What the front end has not taken yet: packets that it has sent, which are not lost, and such for it, which are.
+        while ring_responses(&vif.tx):
+            id = vif.tx_slot[ring_take_response(&vif.tx) % NET_SLOTS]
+            grant_end(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.tx_grant[id])
+            vif.tx_grant[id] = -1
+        while ring_responses(&vif.rx):
+            id = vif.rx_slot[ring_take_response(&vif.rx) % NET_SLOTS]
+            grant_end(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.rx_grant[id])
+            vif.rx_grant[id] = -1
+            if self.rx_packet[i * NET_SLOTS + id].kind != PACKET_FRAGMENT:
+                self.m.io[vif.frontend].rx_pending -= 1
+                vif.rx_dropped += 1
+                self.dropped(&self.rx_packet[i * NET_SLOTS + id])
         for id in range(NET_SLOTS):
             if vif.tx_grant[id] >= 0:
                 while self.grant[vif.frontend * MAX_GRANTS + vif.tx_grant[id]].num_mapped > 0:
@@ -191,7 +217,7 @@ cdef class OsVif(OsNic):
                 if vif.mode == VIF_FLIP:  # the place is filled again from the hypervisor's pages
                     self.m.io[vif.frontend].pages += 1
                     self.io_host.free_pages -= 1
-        self.m.io[vif.frontend].rx_pending = 0
+        vif.notify_due = 0
         self.disconnected(i)
 
     cdef void post_buffers(self, int i) noexcept nogil:
