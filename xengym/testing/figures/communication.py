@@ -19,7 +19,8 @@ from xengym.hypervisor.host import Host
 from xengym.testing.figures.network import constant, exponential, io_host, reserved
 from xengym.testing.figures.single_host import MS, SECOND, shares_over
 
-Parameters = Literal["defaults", "equal"]
+Parameters = Literal["equal", "defaults"]
+PARAMETERS: tuple[Parameters, ...] = ("equal", "defaults")
 
 #: Part of the pCPU that is reserved in all when parts are equal.
 RESERVED_PCT = 95
@@ -70,6 +71,37 @@ def tpcw(
     )
 
 
+#: Scenarios of R24: CPU-bound domains beside the three tiers.
+TPCW_HOGS = (1, 3, 5, 7, 9)
+
+
+class Comparison(NamedTuple):
+    """TPC-W under the communication-aware scheduler against SEDF, by the number of CPU-bound domains.
+
+    Attributes:
+        ratios: of mean response times, over several seeds.
+        share_change_max_pct: most that a domain's share of the pCPU changed, on average over the seeds, points of percent.
+    """
+
+    ratios: dict[int, float]
+    share_change_max_pct: float
+
+
+def compare_tpcw(parameters: Parameters = "equal", *, seeds: tuple[int, ...] = (1, 2, 3), **setup: Any) -> Comparison:
+    """R24. Every scenario under both schedulers."""
+    ratios, changes = {}, []
+    for num_hogs in TPCW_HOGS:
+        plain, aware = (
+            [tpcw(name, num_hogs, parameters, seed=seed, **setup) for seed in seeds]
+            for name in ("sedf", "communication-aware")
+        )
+        ratios[num_hogs] = sum(run.mean_ms for run in aware) / sum(run.mean_ms for run in plain)
+        for name in plain[0].shares_pct:
+            change = sum(a.shares_pct[name] - p.shares_pct[name] for p, a in zip(plain, aware, strict=True))
+            changes.append(abs(change) / len(seeds))
+    return Comparison(ratios, max(changes))
+
+
 def _tier(
     name: str, before: dict[str, Any], after: dict[str, Any], *, calls: str | None, num_calls: int, answer_bytes: int
 ) -> dict[str, Any]:
@@ -108,7 +140,7 @@ PIECE_BYTES, PIECE_MS = 18_750, 500.0
 
 def streams(
     scheduler: str, num_clients: int, parameters: Parameters = "equal", *, num_hogs: int = 5, deadline_ms: float = 500.0,
-    seed: int = 1, duration_s: float = 30.0, period_ms: float = 100.0,
+    seed: int = 1, duration_s: float = 10.0, period_ms: float = 100.0,
 ) -> Streaming:  # fmt: skip
     """R25. So many clients of a streaming server: how many pieces come late.
 

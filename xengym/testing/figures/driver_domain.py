@@ -256,19 +256,48 @@ def cpu_by_exchanges(*, seed: int = 1, duration_s: float = 4.0) -> Line:
     Published ([XenMon], [Light], from memory): linear, and it does not matter how many bytes a page holds. All exchanges
     count here, those of what is sent too, where a page is mapped and not given away.
     """
-    points: dict[int, list[tuple[float, float]]] = {size: [] for size in EXCHANGE_FILES_BYTES}
+    points: dict[int, list[tuple[float, float]]] = {}
     for size in EXCHANGE_FILES_BYTES:
         for rate in EXCHANGE_RATES_PER_S:
             guest = {
                 "name": "guest", "program": _web(0.25, [(1.0, size)]), "vifs": [{"nic": "eth0"}],
                 "clients": [{"kind": "open", "think": exponential(1000 / rate), "num": 64}],
             }  # fmt: skip
-            host = io_host([guest], seed=seed)
-            host.run_until(SECOND // 2)
-            before = int(host.sections["domain_io"]["page_exchanges"][DRIVER])
-            share = float(shares_over(host, round(duration_s * SECOND))[DRIVER])
-            exchanges = int(host.sections["domain_io"]["page_exchanges"][DRIVER]) - before
-            points[size].append((exchanges / duration_s, share))
+            points.setdefault(size, []).append(_exchanges(guest, "xen3_split_flip", seed, duration_s))
+    return _line(points)
+
+
+#: Packets of R22, bytes, and how many in a second.
+EXCHANGE_PACKETS_BYTES = (64, 500, 1_500)
+EXCHANGE_PACKETS_PER_S = (2_000, 5_000, 10_000)
+
+
+def cpu_by_packet_bytes(model: str = "xen3_split_flip", *, seed: int = 1, duration_s: float = 2.0) -> Line:
+    """R22. The same over packets of several sizes that a guest receives: does it matter how full a page is?
+
+    Published: as in `cpu_by_exchanges`. With copying ("xen3_split_copy") it does.
+    """
+    points: dict[int, list[tuple[float, float]]] = {}
+    for size in EXCHANGE_PACKETS_BYTES:
+        for rate in EXCHANGE_PACKETS_PER_S:
+            guest = {
+                "name": "guest", "program": {"kind": "os"}, "vifs": [{"nic": "eth0"}],
+                "clients": [{"kind": "flood", "think": exponential(1000 / rate), "request_bytes": size}],
+            }  # fmt: skip
+            points.setdefault(size, []).append(_exchanges(guest, model, seed, duration_s))
+    return _line(points)
+
+
+def _exchanges(guest: dict[str, Any], model: str, seed: int, duration_s: float) -> tuple[float, float]:
+    """Page exchanges of the driver domain in a second, and its share of the pCPU."""
+    host = io_host([guest], model=model, seed=seed)
+    host.run_until(SECOND // 2)
+    before = int(host.sections["domain_io"]["page_exchanges"][DRIVER])
+    share = float(shares_over(host, round(duration_s * SECOND))[DRIVER])
+    return (int(host.sections["domain_io"]["page_exchanges"][DRIVER]) - before) / duration_s, share
+
+
+def _line(points: dict[int, list[tuple[float, float]]]) -> Line:
     every = np.array([point for of_size in points.values() for point in of_size])
     slope, r2 = _fit(every)
     return Line(1e6 * slope, r2, {size: 1e6 * _fit(np.array(of_size))[0] for size, of_size in points.items()}, every)
