@@ -21,7 +21,8 @@ def reproduce(
 ) -> None:
     """Run the published results, all or some, and compare with the figures; exit with 1 if one is missed for no known reason.
 
-    Rows whose mechanisms do not exist yet are listed as open; of those that are known to be missed, the reason is printed.
+    Rows whose mechanisms do not exist yet are listed as open; of those that are known to be missed, the reason is
+    printed.
     """
     known = {row.row: row for row in ROWS}
     unknown = set(rows or ()) - set(known)
@@ -51,7 +52,7 @@ def _print(results: list[Result], needs: dict[str, str]) -> None:
         console.print(f"{'':12}ours       {result.ours}", markup=False)
         console.print(f"{'':12}tolerance  {result.tolerance}", markup=False)
         if result.why:
-            console.print(f"{'':12}missed, for {result.why}", markup=False)
+            console.print(f"{'':12}why        {result.why}", markup=False)
     counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in _STYLES}
     tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"{tally}: the open ones need what is not built yet")

@@ -1,8 +1,8 @@
 """The published results that the simulator is held against: one row each, run by `xengym reproduce`.
 
-A row's tolerance is stated before it is measured and is part of the table. A row that is missed stays in it, with what came
-out and the reason, if it is known. Rows whose mechanisms do not exist yet are
-listed as open. What a source says and what is derived from an algorithm that it describes is told apart in `source`.
+A row's tolerance is stated before it is measured and is part of the table. A row that is missed stays in it, with
+what came out and the reason, if it is known. Rows whose mechanisms do not exist yet are listed as open. What a source
+says and what is derived from an algorithm that it describes is told apart in `source`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class Outcome(NamedTuple):
     Attributes:
         ours: the measured figures, as text.
         is_met: they lie within the row's tolerance.
-        why: if they do not, what stands in the way, as far as it is known; "" if it is not, which is an error to look for.
+        why: if they do not, what stands in the way, as far as it is known; "" if it is not, which is an error to look
+        for.
     """
 
     ours: str

@@ -1,9 +1,9 @@
 """Several domains with input and output on one host of Barham et al. 2003: R3b, R6 and R7.
 
-Source: [Xen] P. Barham et al., "Xen and the art of virtualization", SOSP 2003, sections 4.3 to 4.5: two pCPUs, BVT with 5 ms,
-drivers in the hypervisor, one disk. SPECweb99 and OSDB themselves are not here: a server with SPECweb99's mix of sizes
-stands for the one, processes that compute and use the disk for the other; what they demand is assumed. Domains do not move
-between pCPUs under BVT, so they are placed in turn.
+Source: [Xen] P. Barham et al., "Xen and the art of virtualization", SOSP 2003, sections 4.3 to 4.5: two pCPUs, BVT
+with 5 ms, drivers in the hypervisor, one disk. SPECweb99 and OSDB themselves are not here: a server with SPECweb99's
+mix of sizes stands for the one, processes that compute and use the disk for the other; what they demand is assumed.
+Domains do not move between pCPUs under BVT, so they are placed in turn.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _per_s(host: Host, duration_s: float) -> NDArray[np.float64]:
 def specweb_requests_per_s(instances: int, *, seed: int = 1, duration_s: float = 5.0) -> float:
     """R3b. Requests that so many web servers, a domain with one vCPU each, answer in a second on two pCPUs.
 
-    Published ([Xen], figure 4): connections of SPECweb99 on 1, 2, 4, 8, 16 domains 554, 924, 896, 906, 874, against 662, 1001,
-    887, 842, 880 of as many servers on one Linux: ratios .84 .92 1.01 1.08 .99. The native figures are an input; what can
-    follow here is how the figures under Xen relate to each other.
+    Published ([Xen], figure 4): connections of SPECweb99 on 1, 2, 4, 8, 16 domains 554, 924, 896, 906, 874, against
+    662, 1001, 887, 842, 880 of as many servers on one Linux: ratios .84 .92 1.01 1.08 .99. The native figures are an
+    input; what can follow here is how the figures under Xen relate to each other.
     """
     host = _host([_web(f"web{i}") for i in range(instances)], seed)
     return float(_per_s(host, duration_s).sum())
@@ -104,11 +104,12 @@ class Weighted(NamedTuple):
 def oltp_by_weight(*, seed: int = 1, duration_s: float = 20.0) -> Weighted:
     """R6. Eight databases that write synchronously to one disk, with BVT's weights 1 to 8.
 
-    Published ([Xen], section 4.4): not proportional to weights, unlike the retrieval that only computes (each within 4 %); the
-    authors name synchronous disk activity and a weak disk scheduler. Totals of 2685 with equal and 2104 with these weights.
+    Published ([Xen], section 4.4): not proportional to weights, unlike the retrieval that only computes (each within
+    4 %); the authors name synchronous disk activity and a weak disk scheduler. Totals of 2685 with equal and 2104
+    with these weights.
 
-    **Assumed**: four processes each; a transaction takes 0.5 ms of CPU, and one in twenty waits for a write of 8 KB to the
-    disk with a barrier. Placement as in R5: weights 8, 7, 2, 1 on one pCPU and 6, 5, 4, 3 on the other.
+    **Assumed**: four processes each; a transaction takes 0.5 ms of CPU, and one in twenty waits for a write of 8 KB
+    to the disk with a barrier. Placement as in R5: weights 8, 7, 2, 1 on one pCPU and 6, 5, 4, 3 on the other.
     """
     domains = [
         {
@@ -134,13 +135,13 @@ class Isolation(NamedTuple):
 def antisocial_neighbours(*, seed: int = 1, duration_s: float = 20.0) -> Isolation:
     """R7. A database and a web server beside two domains of the same kind, and beside two that mean harm.
 
-    Published ([Xen], section 4.5): OSDB's retrieval loses 4 % and SPECweb99 2 % beside a disk hog (dd and many small files)
-    and a fork bomb with a process that touches 3 GB.
+    Published ([Xen], section 4.5): OSDB's retrieval loses 4 % and SPECweb99 2 % beside a disk hog (dd and many small
+    files) and a fork bomb with a process that touches 3 GB.
 
-    **Assumed**: what the loss is measured against (the same four equal domains, none antisocial); retrieval takes 2 ms of CPU
-    a turn, and one turn in fifty reads 8 KB; the disk hog reads 256 KiB at a time in sequence and writes 64 KiB anywhere; the
-    other forks and faults without end. Each pCPU has one of either; of the two ways to pair them, the worse one counts for
-    each victim, for beside the disk hog, which mostly waits, it gains.
+    **Assumed**: what the loss is measured against (the same four equal domains, none antisocial); retrieval takes 2
+    ms of CPU a turn, and one turn in fifty reads 8 KB; the disk hog reads 256 KiB at a time in sequence and writes 64
+    KiB anywhere; the other forks and faults without end. Each pCPU has one of either; of the two ways to pair them,
+    the worse one counts for each victim, for beside the disk hog, which mostly waits, it gains.
     """
     database, second = (_database(name, work_ms=2, disk_frac=0.02, is_writing=False) for name in ("database", "database2"))
     disk_hog = {

@@ -1,9 +1,9 @@
 """Communication-aware scheduling against SEDF of Xen 3.0.2: R24 and R25.
 
 Source: [Co] S. Govindan, A. R. Nath, A. Das, B. Urgaonkar, A. Sivasubramaniam, "Xen and Co.: communication-aware CPU
-scheduling for consolidated Xen-based hosting platforms", VEE 2007. What is known of its set-up: TPC-W with its tiers in
-domains of their own, beside several CPU-bound domains, on a server with SEDF of Xen 3.0.2; a streaming server beside such
-domains. Its tables were not at hand: CPU demands, loads and the scheduler's parameters are chosen here.
+scheduling for consolidated Xen-based hosting platforms", VEE 2007. What is known of its set-up: TPC-W with its tiers
+in domains of their own, beside several CPU-bound domains, on a server with SEDF of Xen 3.0.2; a streaming server
+beside such domains. Its tables were not at hand: CPU demands, loads and the scheduler's parameters are chosen here.
 
 Two ways to set parameters are measured, both plain:
 
@@ -48,8 +48,8 @@ def tpcw(
 
     Published ([Co], abstract): up to 35 % shorter on average over several consolidation scenarios.
 
-    **Assumed**: emulated browsers that think for 7 s (TPC-W's specification); an interaction takes 1 ms in the web server, 3
-    ms in the application server and two queries of 1.5 ms each in the database; pages of 10 KB.
+    **Assumed**: emulated browsers that think for 7 s (TPC-W's specification); an interaction takes 1 ms in the web
+    server, 3 ms in the application server and two queries of 1.5 ms each in the database; pages of 10 KB.
     """
     tiers = [
         _tier("web", exponential(0.7), exponential(0.3), calls="app", num_calls=1, answer_bytes=10_000),
@@ -80,7 +80,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         ratios: of mean response times, over several seeds.
-        share_change_max_pct: most that a domain's share of the pCPU changed, on average over the seeds, points of percent.
+        share_change_max_pct: most that a domain's share of the pCPU changed, on average over the seeds, points of
+        percent.
     """
 
     ratios: dict[int, float]
@@ -144,8 +145,8 @@ def streams(
 ) -> Streaming:  # fmt: skip
     """R25. So many clients of a streaming server: how many pieces come late.
 
-    **Assumed**: a client asks for 18.75 KB in every 0.5 s (300 kbit/s) and has to have it by the end of that time; 0.2 ms of
-    CPU for each piece in the server.
+    **Assumed**: a client asks for 18.75 KB in every 0.5 s (300 kbit/s) and has to have it by the end of that time;
+    0.2 ms of CPU for each piece in the server.
     """
     server = _tier("server", constant(0.2), constant(0), calls=None, num_calls=0, answer_bytes=PIECE_BYTES)
     server["clients"] = [
@@ -166,8 +167,8 @@ def most_clients(
 ) -> int:
     """R25. Most clients that are served with so few pieces late.
 
-    Published ([Co], abstract): up to 3.5 times as many as under SEDF. What counted as served there is not known: at most 3 %
-    late here.
+    Published ([Co], abstract): up to 3.5 times as many as under SEDF. What counted as served there is not known: at
+    most 3 % late here.
     """
     low, high = 0, at_most
     while high - low > max(1, low // 50):

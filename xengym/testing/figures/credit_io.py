@@ -1,9 +1,9 @@
 """Dom0's weight under Credit and what guests' input and output makes of it: R16.
 
-Source: [Three] L. Cherkasova, D. Gupta, A. Vahdat, "Comparison of the three CPU schedulers in Xen", 2007: one pCPU, Dom0
-and two guests, loads a web server, iperf and a disk read by dd; Dom0's weight is varied against the guests'. The figures
-were not at hand; known is (from memory) that dd hardly notices, that the network loads are very sensitive, and that too
-large a share hurts as well, since Dom0 then runs for each packet and no longer for batches of them.
+Source: [Three] L. Cherkasova, D. Gupta, A. Vahdat, "Comparison of the three CPU schedulers in Xen", 2007: one pCPU,
+Dom0 and two guests, loads a web server, iperf and a disk read by dd; Dom0's weight is varied against the guests'. The
+figures were not at hand; known is (from memory) that dd hardly notices, that the network loads are very sensitive,
+and that too large a share hurts as well, since Dom0 then runs for each packet and no longer for batches of them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def mbit_per_s(load: Load, dom0_weight: int, *, version: str = "3.2", seed: int 
 
     Published ([Three], from memory): see above.
 
-    **Assumed**: the other guest computes; the web server takes 0.25 ms of CPU for a file of 10 KB, and 16 clients ask without
-    a pause; iperf receives on one connection; dd reads 128 KiB at a time and computes 50 us for each.
+    **Assumed**: the other guest computes; the web server takes 0.25 ms of CPU for a file of 10 KB, and 16 clients ask
+    without a pause; iperf receives on one connection; dd reads 128 KiB at a time and computes 50 us for each.
     """
     guests = [_guest(load), {"name": "computes", "program": {"kind": "hog"}, "params": {"weight": 256}}]
     host = io_host(

@@ -2,10 +2,11 @@
 
 Each function builds a host with one pCPU, a driver domain (domain 0) and guests, and returns what came out. The packets
 are real ones of the split network path that exchanges pages, so a driver domain's cost follows from `machine.io_costs`.
-Sources: [DC] D. Gupta, L. Cherkasova, R. Gardner, A. Vahdat, "Enforcing performance isolation across virtual machines in
-Xen", Middleware 2006. [Light] L. Cherkasova, R. Gardner, "Measuring CPU overhead for I/O processing in the Xen virtual
-machine monitor", USENIX 2005. [XenMon] D. Gupta, R. Gardner, L. Cherkasova, "XenMon", HPL-2005-187. [Survey] Reis and
-Cerqueira, section 4.3. Of the experiments themselves no figure was at hand, so loads are chosen here and not copied.
+Sources: [DC] D. Gupta, L. Cherkasova, R. Gardner, A. Vahdat, "Enforcing performance isolation across virtual machines
+in Xen", Middleware 2006. [Light] L. Cherkasova, R. Gardner, "Measuring CPU overhead for I/O processing in the Xen
+virtual machine monitor", USENIX 2005. [XenMon] D. Gupta, R. Gardner, L. Cherkasova, "XenMon", HPL-2005-187. [Survey]
+Reis and Cerqueira, section 4.3. Of the experiments themselves no figure was at hand, so loads are chosen here and not
+copied.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def _web(before_ms: float, sizes_bytes: list[tuple[float, int]]) -> dict[str, An
 def limited_server(scheduler: str, *, seed: int = 1, duration_s: float = 10.0) -> Shares:
     """R19, outbound. A busy web server that may use 30 % of a pCPU, and what its driver domain spends for it.
 
-    Published ([Survey]): a guest of 30 % whose driver domain spends 20 % for it uses 50 % in all under SEDF; under SEDF-DC
-    its limit holds for both.
+    Published ([Survey]): a guest of 30 % whose driver domain spends 20 % for it uses 50 % in all under SEDF; under
+    SEDF-DC its limit holds for both.
 
     Sixteen clients ask for files of 30 KB without a pause, so the guest has always something to do. **Chosen**, so that
     the driver domain needs 2 s for 3 s of the guest: a request's own CPU time, 0.125 ms.
@@ -121,12 +122,12 @@ def flood(
 ) -> Flood:
     """R20. Packets that nobody asked for, to a guest that may use 30 %; beside it a web server.
 
-    Published ([Survey], [DC]): SEDF-DC bounds what it controls, the guest's own CPU, but not the driver domain's; ShareGuard
-    stops the traffic when the driver domain's part is above its limit (20 % here) and takes the excess off the next
-    interval (a poll every 100 ms).
+    Published ([Survey], [DC]): SEDF-DC bounds what it controls, the guest's own CPU, but not the driver domain's;
+    ShareGuard stops the traffic when the driver domain's part is above its limit (20 % here) and takes the excess off
+    the next interval (a poll every 100 ms).
 
-    A flood of 100 000 packets of 500 bytes a second (assumed) finds rings full and is dropped in part. The other guest has 20 %
-    reserved and extra time, and sixteen clients ask it for 5 KB without a pause.
+    A flood of 100 000 packets of 500 bytes a second (assumed) finds rings full and is dropped in part. The other
+    guest has 20 % reserved and extra time, and sixteen clients ask it for 5 KB without a pause.
     """
     guest = _flooded(packets_per_s)
     victim = {
@@ -205,12 +206,12 @@ def web_load(
 ) -> WebLoad:
     """R21. A web server that has as many requests as it can take, its driver domain on the same pCPU under Credit.
 
-    Published ([DC], quoting [Light]): the driver domain uses 20 to 45 % of a CPU for web loads; files of 1 to 70 KB (the
-    sizes from memory).
+    Published ([DC], quoting [Light]): the driver domain uses 20 to 45 % of a CPU for web loads; files of 1 to 70 KB
+    (the sizes from memory).
 
-    **Assumed**: 0.25 ms of CPU in the server for a small static file, without the network's part, as a server that answers
-    3000 to 4000 in a second takes on such a machine. There is no opening and closing of connections here, which would
-    add packets to each request.
+    **Assumed**: 0.25 ms of CPU in the server for a small static file, without the network's part, as a server that
+    answers 3000 to 4000 in a second takes on such a machine. There is no opening and closing of connections here,
+    which would add packets to each request.
     """
     guest = {
         "name": "guest", "program": _web(before_ms, sizes_bytes), "vifs": [{"nic": "eth0"}],
@@ -253,8 +254,8 @@ class Line(NamedTuple):
 def cpu_by_exchanges(*, seed: int = 1, duration_s: float = 4.0) -> Line:
     """R22. CPU of the driver domain against pages exchanged, over web loads of several sizes and rates.
 
-    Published ([XenMon], [Light], from memory): linear, and it does not matter how many bytes a page holds. All exchanges
-    count here, those of what is sent too, where a page is mapped and not given away.
+    Published ([XenMon], [Light], from memory): linear, and it does not matter how many bytes a page holds. All
+    exchanges count here, those of what is sent too, where a page is mapped and not given away.
     """
     points: dict[int, list[tuple[float, float]]] = {}
     for size in EXCHANGE_FILES_BYTES:

@@ -1,9 +1,9 @@
 """Published figures about network input and output, measured anew.
 
-Each function builds a host, runs it and returns what came out as numbers; none compares with the published value, which
-its docstring states with the source. Sources: [Xen] P. Barham et al., "Xen and the art of virtualization", SOSP 2003 (Xen
-1.x, drivers in the hypervisor). [Opt] A. Menon, A. L. Cox, W. Zwaenepoel, "Optimizing network virtualization in Xen",
-USENIX 2006 (Xen 3.0, split drivers).
+Each function builds a host, runs it and returns what came out as numbers; none compares with the published value,
+which its docstring states with the source. Sources: [Xen] P. Barham et al., "Xen and the art of virtualization", SOSP
+2003 (Xen 1.x, drivers in the hypervisor). [Opt] A. Menon, A. L. Cox, W. Zwaenepoel, "Optimizing network
+virtualization in Xen", USENIX 2006 (Xen 3.0, split drivers).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def io_host(
 ) -> Host:  # fmt: skip
     """A host with these domains, in the words of scenario files; a network card ``eth0`` and a disk ``sda`` whose drivers are in ``dom0``.
 
-    With split drivers domain 0 has slot and vCPU 0 and the others follow in order; ``dom0`` is what it has beside its name
-    and program (scheduler parameters, affinity).
+    With split drivers domain 0 has slot and vCPU 0 and the others follow in order; ``dom0`` is what it has beside its
+    name and program (scheduler parameters, affinity).
     """
     split = model.startswith("xen3")
     card = {"name": "eth0", "backend": "dom0" if split else None, **(nic or {})}
