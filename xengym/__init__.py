@@ -32,7 +32,7 @@ gym.register(
     vector_entry_point="xengym.envs.dispatch.vector:DispatchVectorEnv",
 )
 
-#: One host whose driver domains' work is charged to guests; the agent limits each guest's CPU and traffic. Native batch.
+#: One host whose driver domains' work is charged to guests; the agent limits guests' CPU and traffic. Native batch.
 gym.register(
     id="xengym/DriverDomain-v0",
     entry_point="xengym.envs.driver_domain.env:DriverDomainEnv",

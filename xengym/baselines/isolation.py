@@ -142,7 +142,9 @@ def plot_victim(results: Sequence[VictimResult], path: Path, *, title: str) -> N
 
     fields = ("response_ms", "response_p95_ms", "in_time_frac", "others_pcpus")
     policies = list(dict.fromkeys(result.policy for result in results))
-    figure, axes = plt.subplots(1, len(fields), figsize=(13, 0.7 + 0.5 * len(policies)), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(fields), figsize=(13, 0.7 + 0.5 * len(policies)), sharey=True, layout="constrained"
+    )
     for axis, field in zip(axes, fields, strict=True):
         for y, policy in enumerate(reversed(policies)):
             median, low, high = _interval(results, policy, field)

@@ -22,6 +22,7 @@ class Follower(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, host: Host) -> Follower:
+        """The request that NAME or NAME:N means; ValueError says what is wrong with it."""
         name, colon, position = text.partition(":")
         slots = {name: slot for slot, name in host.domain_names.items()}
         if name not in slots:
@@ -31,6 +32,7 @@ class Follower(NamedTuple):
         return cls(name, slots[name], int(position) if colon else None)
 
     def show(self, host: Host, picture: Path | None) -> None:
+        """Print its way, and draw it if a file is given; the host's trace was on all the time."""
         records = host.trace_records()
         numbers = requests_of(records, self.slot)
         if not numbers:

@@ -1,7 +1,7 @@
 """One request's way through the host, step by step: from its client to the program that answers it, and back.
 
-The steps are those of the survey's figure 8 (after Gupta et al. 2006), in which a packet is received: (1) it arrives at the
-card, (2) the card interrupts, (3) the driver domain gets a virtual interrupt, (4) its driver takes the packet, (5) it
+The steps are those of the survey's figure 8 (after Gupta et al. 2006), in which a packet is received: (1) it arrives
+at the card, (2) the card interrupts, (3) the driver domain gets a virtual interrupt, (4) its driver takes it, (5) it
 goes to the back end, (6) the page changes hands and the guest is notified, (7) the guest is scheduled and handles the
 interrupt, (8) the front end passes the packet on. The way back has the same stations in the other direction.
 """
@@ -28,14 +28,14 @@ class Step(NamedTuple):
         lane: where, one of ``LANES``.
         figure: number of the step in the survey's figure 8 (receiving), or 0.
         text: what happens.
-        count: packets with this step at once.
+        num_packets: packets with this step at once.
     """
 
     at_ns: int
     lane: str
     figure: int
     text: str
-    count: int = 1
+    num_packets: int = 1
 
 
 #: Steps that carry the request's number: lane, number in figure 8, text.
@@ -104,7 +104,7 @@ def follow(host: Host, records: NDArray[Any], number: int) -> list[Step]:
             if kind in (TraceKind.BACKEND_RX, TraceKind.CLIENT_SEND):
                 concerned.add(slot)
             if steps and steps[-1][:4] == step[:4]:
-                step = step._replace(count=steps.pop().count + 1)
+                step = step._replace(num_packets=steps.pop().num_packets + 1)
             steps.append(step)
             wanted = _NEXT.get(TraceKind(kind), wanted)
         elif kind == TraceKind.INTERRUPT and wanted == "route" and not any(step.figure == 2 for step in steps):
@@ -137,7 +137,7 @@ def steps_table(steps: list[Step]) -> str:
             [
                 f"({step.figure})" if step.figure else "",
                 step.lane,
-                step.text + (f" ({step.count} packets)" if step.count > 1 else ""),
+                step.text + (f" ({step.num_packets} packets)" if step.num_packets > 1 else ""),
                 f"{(step.at_ns - begin_ns) / 1000:.1f}",
                 f"+{(step.at_ns - before_ns) / 1000:.1f}",
             ]

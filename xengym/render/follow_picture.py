@@ -78,7 +78,7 @@ def draw(steps: list[Step], title: str, path: Path) -> None:
             pen.ellipse((_MARGIN + 76, y - 14, _MARGIN + 94, y + 4), fill=_IN)
             pen.text((_MARGIN + 85, y - 5), str(step.figure), fill=_PAPER, font=font, anchor="mm")
         pen.text((_MARGIN + 106, y), step.lane, fill=_FRAME, font=font, anchor="ls")
-        more = f" ({step.count} packets)" if step.count > 1 else ""
+        more = f" ({step.num_packets} packets)" if step.num_packets > 1 else ""
         pen.text((_MARGIN + 220, y), step.text + more, fill=_INK, font=font, anchor="ls")
     y += _LINE + 4
     pen.text((_MARGIN, y), "numbers: the steps of receiving; the way out has no numbers there", fill=_FRAME, font=font)
@@ -93,4 +93,6 @@ def _arrow(
     pen.line((*start, *end), fill=colour, width=3)
     dx, dy = (end[0] > start[0]) - (end[0] < start[0]), (end[1] > start[1]) - (end[1] < start[1])
     x, y = end
-    pen.polygon([(x, y), (x - 9 * dx - 5 * dy, y - 9 * dy - 5 * dx), (x - 9 * dx + 5 * dy, y - 9 * dy + 5 * dx)], colour)
+    pen.polygon(
+        [(x, y), (x - 9 * dx - 5 * dy, y - 9 * dy - 5 * dx), (x - 9 * dx + 5 * dy, y - 9 * dy + 5 * dx)], colour
+    )

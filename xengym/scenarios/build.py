@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.os.specs import Os
 from xengym.guests.process import ProcessKind
 from xengym.guests.programs import (
     PROCESS_PRESETS,
@@ -33,6 +34,7 @@ from xengym.machine.costs import MONITOR_RECORD_NS, Costs
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
+from xengym.scenarios.build_devices import create_devices, device_kind, has_devices, os_program
 from xengym.scenarios.closed import DistributionConfig
 from xengym.scenarios.config import (
     DomainConfig,
@@ -49,7 +51,6 @@ from xengym.scenarios.config import (
     ServerConfig,
     XenbakedConfig,
 )
-from xengym.scenarios.build_devices import create_devices, device_kind, has_devices, os_program
 from xengym.scenarios.demand import DemandSource, find_demand
 from xengym.scenarios.devices import OsConfig
 from xengym.sim.random import DistributionSpec
@@ -105,8 +106,8 @@ def parse_scheduler(text: str) -> SchedulerConfig:
 def with_scheduler(config: ScenarioConfig, scheduler: str | SchedulerConfig | None) -> ScenarioConfig:
     """The scenario under another scheduler.
 
-    Domains get the parameters that the scenario states for it (``params_under``); else theirs carry over where they have a
-    counterpart.
+    Domains get the parameters that the scenario states for it (``params_under``); else theirs carry over where they
+    have a counterpart.
 
     Args:
         config: the scenario.
@@ -271,7 +272,7 @@ def _distribution(config: DistributionConfig) -> DistributionSpec:
     return DistributionSpec(config.kind, config.mean_ms * MS_NS, config.spread)
 
 
-def _program(domain: DomainConfig) -> ProgramSpec | None:
+def _program(domain: DomainConfig) -> ProgramSpec | Os | None:
     """What a domain runs; None for replayed demand, which is drawn anew for each episode."""
     program: ProgramConfig = domain.program
     try:

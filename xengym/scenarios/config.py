@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from xengym.scenarios.closed import Closed, DistributionConfig, NonNegativeMs, PositiveMs
 from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VbdConfig, VifConfig
 
 NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
+
 
 class ScenarioError(ValueError):
     """A scenario cannot be used; the message names file and key."""
@@ -211,11 +212,32 @@ class RewardConfig(Closed):
     taken: float = 0.0
 
 
+class DeviceLimitsConfig(Closed):
+    """Most devices, connections and the like at once; hosts of one layout have the same. ``OsKind`` explains each."""
+
+    max_nics: PositiveInt = 1
+    max_disks: PositiveInt = 1
+    max_vifs: PositiveInt = 1
+    max_vbds: PositiveInt = 1
+    max_flows: PositiveInt = 64
+    max_requests: Annotated[int, Field(ge=1, le=480)] = 64
+    max_loops: PositiveInt = 1
+    max_populations: PositiveInt = 1
+    max_clients: PositiveInt = 64
+
+
 class LimitsConfig(Closed):
-    """Largest machine state an episode may need; spaces are sized by it."""
+    """Largest machine state an episode may need; spaces are sized by it.
+
+    Attributes:
+        max_domains: domains.
+        max_vcpus: guest vCPUs.
+        devices: what belongs to devices; None: just what the scenario has.
+    """
 
     max_domains: PositiveInt = 8
     max_vcpus: PositiveInt = 32
+    devices: DeviceLimitsConfig | None = None
 
 
 class ScenarioConfig(Closed):
@@ -279,7 +301,9 @@ def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -
     disks = [disk.name for disk in scenario.devices.disks]
     for vbd in domain.vbds:
         if vbd.disk not in disks:
-            raise ValueError(f"{where}: vbds: disk {vbd.disk!r} is not among devices.disks ({', '.join(disks) or 'none'})")
+            raise ValueError(
+                f"{where}: vbds: disk {vbd.disk!r} is not among devices.disks ({', '.join(disks) or 'none'})"
+            )
     for peer in (*(transfer.peer for transfer in domain.transfers), domain.calls):
         if peer is not None and peer not in with_os:
             known = ", ".join(names)

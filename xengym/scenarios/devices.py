@@ -11,7 +11,6 @@ from xengym.scenarios.closed import Closed, DistributionConfig, Fraction, NonNeg
 Bytes = Annotated[int, Field(ge=1, le=2**30)]
 
 
-
 class ModelModes(NamedTuple):
     """What a model of input and output means.
 
@@ -120,7 +119,8 @@ class VbdConfig(Closed):
     Attributes:
         disk: the disk.
         mib: size.
-        mode: ``split``, ``tap``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says.
+        mode: ``split``, ``tap``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says, and
+            ``emulated`` for an HVM guest.
         is_read_only: writes are refused.
     """
 
@@ -136,7 +136,8 @@ class VifConfig(Closed):
     Attributes:
         nic: card of its traffic with the outside; None: only domains behind the same back end.
         backend: name of the domain that serves it; None: the card's.
-        mode: ``flip``, ``copy``, ``emulated``, ``inline`` or ``native``; None: as the scenario's ``devices.model`` says.
+        mode: ``flip``, ``copy``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says, and
+            ``emulated`` for an HVM guest.
         mtu: bytes of a packet.
         is_offloading: it hands over up to 64 KiB at once.
         credit_kib: it may send so much in every ``credit_ms``; 0: no limit.
@@ -182,8 +183,8 @@ class DevicesConfig(Closed):
     """Real devices, and how guests reach them.
 
     Attributes:
-        model: how input and output work on this host: Xen 3.x with split drivers that exchange pages (flip) or copy, Xen
-            1.x with drivers in the hypervisor, or no hypervisor.
+        model: how input and output work on this host: Xen 3.x with split drivers that exchange pages (flip) or copy,
+            Xen 1.x with drivers in the hypervisor, or no hypervisor.
         nics: network cards.
         disks: disks.
     """

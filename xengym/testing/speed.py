@@ -16,9 +16,13 @@ import gymnasium as gym
 import numpy as np
 
 from xengym.guests.cpu import HogKind, OnOffKind
+from xengym.guests.os.devctl import Devctl
+from xengym.guests.os.kind import OsKind
+from xengym.guests.os.specs import Clients, Os
 from xengym.guests.programs import Hog, OnOff, ProgramSpec
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
+from xengym.machine.io_costs import SPLIT_COSTS
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
 from xengym.sim.random import DistributionSpec
@@ -100,6 +104,27 @@ def build_load(num_pcpus: int, num_vcpus: int, load: str, scheduler: str = "cred
         is_hog = load == "hogs" or (load == "mixed" and i % 2 == 0)
         program: ProgramSpec = Hog() if is_hog else io
         control.create_domain(i + 1, program, params={"weight": 128 + 64 * (i % 5)} if has_weight else None)
+    host.run_until(100 * MS_NS)
+    return host
+
+
+def build_device_load(num_pcpus: int, num_guests: int, packets_per_s: int = 5_000) -> Host:
+    """A host whose guests each receive and answer so many pings a second, through a back end in domain 0 (flipping)."""
+    kind = OsKind(
+        SPLIT_COSTS, num_guests + 1, num_guests + 1, max_vifs=num_guests, max_populations=num_guests,
+        max_clients=num_guests,
+    )  # fmt: skip
+    host = Host(
+        Topology.flat(num_pcpus), make_scheduler("credit"), [kind], max_domains=num_guests + 1, max_vcpus=num_guests + 1
+    )
+    domains, devices = Domctl(host), Devctl(host)
+    domains.create_domain(0, Os())
+    nic = devices.create_nic(0)
+    for domid in range(1, num_guests + 1):
+        domains.create_domain(domid, Os())
+        devices.create_vif(domid, nic=nic)
+        interval = DistributionSpec("exponential", S_NS / packets_per_s)
+        devices.create_clients(domid, Clients("ping", interval, request_bytes=100))
     host.run_until(100 * MS_NS)
     return host
 
@@ -225,6 +250,7 @@ def measure_all(*, runs: int, wall_s: float, progress: Callable[[], None]) -> di
         progress()
 
     loads = {load: build_load(4, 16, load) for load in ("hogs", "mixed", "io")}
+    loads["devices"] = build_device_load(4, 8)
     policies = {name: build_load(4, 16, "mixed", name) for name in compared_schedulers()}
     machines = {size: build_load(*size, "mixed") for size in SCALING}
     for _ in range(runs):
@@ -256,7 +282,7 @@ def measure_all(*, runs: int, wall_s: float, progress: Callable[[], None]) -> di
 
 def num_measurements(runs: int) -> int:
     """How often ``measure_all`` reports progress."""
-    return runs * (3 + 4 + 2 * len(BATCH_SIZES) + len(SCALING) + len(compared_schedulers()) + 2)
+    return runs * (4 + 4 + 2 * len(BATCH_SIZES) + len(SCALING) + len(compared_schedulers()) + 2)
 
 
 def compared_schedulers() -> list[str]:
@@ -279,7 +305,7 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
                 "scheduler_passes_per_s": m[f"passes {load}"],
                 "simulated_s_per_s": m[f"simulated {load}"],
             }
-            for load in ("hogs", "mixed", "io")
+            for load in ("hogs", "mixed", "io", "devices")
         },
         "simpy_timeouts_per_s": m.get("simpy"),
         "simso_decisions_per_s": m.get("simso"),
@@ -310,12 +336,14 @@ def _report(m: dict[str, float], runs: int) -> dict[str, Any]:
             "kernel_hogs_to_simpy": _ratio(m["events hogs"], m.get("simpy")),
             "kernel_mixed_to_simso": _ratio(m["events mixed"], m.get("simso")),
             "kernel_hogs_to_simso": _ratio(m["events hogs"], m.get("simso")),
+            "kernel_devices_to_mixed": _ratio(m["events devices"], m["events mixed"]),
             "environment_to_cartpole": _ratio(m["environment"], m["cartpole"]),
             "threads_2_to_1": {str(size): m[f"batch {size} 2"] / m[f"batch {size} 1"] for size in BATCH_SIZES},
             "largest_to_smallest_machine": m[f"scaling {last}"] / m[f"scaling {first}"],
         },
         "wanted": {
-            "kernel_to_simpy": 25, "kernel_to_simso": 500, "environment_to_cartpole": 1, "threads_2_to_1": 1.8,
+            "kernel_to_simpy": 25, "kernel_to_simso": 500, "kernel_devices_to_mixed": 0.5,
+            "environment_to_cartpole": 1, "threads_2_to_1": 1.8,
             "largest_to_smallest_machine": 0.5, "snapshot_restore_us": 20,
             "scheduler_to_credit": 0.5,
         },

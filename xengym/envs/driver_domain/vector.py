@@ -9,4 +9,4 @@ from xengym.envs.host.vector import HostVectorEnv
 class DriverDomainVectorEnv(HostVectorEnv):
     """N hosts stepped by one call; see ``BatchedHostEnv``."""
 
-    env_class = DriverDomainEnv
+    env_class = DriverDomainEnv  # type: ignore[assignment]

@@ -249,8 +249,8 @@ class Devctl:
             num_sectors: size in sectors of 512 bytes.
             start_sector: where on the disk it begins.
             is_read_only: writes are refused.
-            mode: ``split``, ``tap`` (blktap: through a process of the back end's domain), ``emulated`` (an HVM guest's disk),
-                ``inline`` (driver in the hypervisor) or ``native``.
+            mode: ``split``, ``tap`` (blktap: through a process of the back end's domain), ``emulated`` (an HVM
+                guest's disk), ``inline`` (driver in the hypervisor) or ``native``.
             first_index: where the ring's indices begin, 0..2**32-1.
 
         Returns:
@@ -286,9 +286,7 @@ class Devctl:
     def create_clients(self, domid: int, clients: Clients, *, nic: int | None = None, start_ns: int = 0) -> int:
         """Let a population of clients outside talk to a domain from ``start_ns`` on; returns its number."""
         self._control.authorise()
-        return self.kind.add_population(
-            self._os_slot(domid, "domain"), clients, -1 if nic is None else nic, start_ns
-        )
+        return self.kind.add_population(self._os_slot(domid, "domain"), clients, -1 if nic is None else nic, start_ns)
 
     def create_transfer(self, source: int | None, target: int | None, *, window: int = 64) -> int:
         """Begin a bulk transfer between two domains, or between one and the outside (None); returns its number."""

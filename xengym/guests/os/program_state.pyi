@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 
 SERVICE_DTYPE: np.dtype[np.void]

@@ -1,4 +1,4 @@
-"""What a domain with an operating system runs, and who its clients are, as plain data in simulated units (ns, bytes)."""
+"""What a domain with an operating system runs, and who its clients are, as plain data (ns, bytes)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Os:
     kind: ClassVar[str] = "os"
 
     def __post_init__(self) -> None:
-        _require(1024 <= self.memory_pages, f"os: memory_pages must be at least 1024, found {self.memory_pages}")
+        _require(self.memory_pages >= 1024, f"os: memory_pages must be at least 1024, found {self.memory_pages}")
 
 
 @dataclass(frozen=True)
