@@ -19,7 +19,7 @@ def reproduce(
     rows: Annotated[list[str] | None, typer.Argument(help="rows to run, as R3 R15; default all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
-    """Run the published results, all or some, and compare with the figures; exit with 1 if one is missed for no known reason.
+    """Run the published results, all or some, and compare with the figures; exit with 1 if one is missed unexplained.
 
     Rows whose mechanisms do not exist yet are listed as open; of those that are known to be missed, the reason is
     printed.

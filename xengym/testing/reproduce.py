@@ -52,7 +52,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A row and what came of it; ``verdict`` is ``met``, ``missed`` or ``open``; ``why`` is the reason of a miss, if known."""
+    """A row and what came of it.
+
+    ``verdict`` is ``met``, ``missed`` or ``open``; ``why`` is the reason of a miss, if it is known.
+    """
 
     row: str
     setup: str

@@ -21,8 +21,8 @@ def specweb_instances() -> Outcome:
     return Outcome(
         "Xen to native " + ", ".join(f"{n}: {ratio:.2f}" for n, ratio in ratios.items()) + " (fitted at 2)",
         all(abs(error) <= 0.05 for error in off.values()),
-        "one domain leaves a pCPU idle that took its interrupts in the paper, while here the hypervisor's work is done where the "
-        "domain runs; 16 comes within 0.05 if refilling the caches costs 100 us instead of 20 (1.03)",
+        "one domain leaves a pCPU idle that took its interrupts in the paper, while here the hypervisor's work is done "
+        "where the domain runs; 16 comes within 0.05 if refilling the caches costs 100 us instead of 20 (1.03)",
     )
 
 
@@ -31,8 +31,8 @@ def oltp_by_weight() -> Outcome:
     result = barham_hosts.oltp_by_weight()
     per_s = result.per_s
     return Outcome(
-        f"weight 8 gets {per_s[-1] / per_s[0]:.1f} times what weight 1 gets; up to {result.error_max_pct:.0f} % from its "
-        f"share; {sum(per_s):.0f} transactions a second in all",
+        f"weight 8 gets {per_s[-1] / per_s[0]:.1f} times what weight 1 gets; up to {result.error_max_pct:.0f} % off "
+        f"its share; {sum(per_s):.0f} transactions a second in all",
         # Within 4 % of its share each is what the paper calls proportional.
         result.error_max_pct > 4 and 1 < per_s[-1] / per_s[0] < 4,
     )
@@ -42,8 +42,8 @@ def antisocial_neighbours() -> Outcome:
     """R7."""
     loss = barham_hosts.antisocial_neighbours()
     return Outcome(
-        f"database loses {loss.database_pct:.1f} %, web server {loss.web_pct:.1f} % (what neighbours do to the caches is not in "
-        "it)",
+        f"database loses {loss.database_pct:.1f} %, web server {loss.web_pct:.1f} % "
+        "(what neighbours do to the caches is not in it)",
         max(loss) <= 6,
     )
 
@@ -74,8 +74,8 @@ def dom0_weight() -> Outcome:
     return Outcome(
         f"Mbit/s by weights {weights[0]} to {weights[-1]}: " + "; ".join(parts),
         spread["dd"] <= 1.15 and all(spread[load] >= 1.3 and has_optimum[load] for load in ("web", "iperf")),
-        "iperf goes on growing with Dom0's weight. The web server's optimum is shallow, and plain only if switches are dearer: "
-        "with 100 us of refill instead of 20 it is 42, 62, 70, 74, 66, 65, 65, 65",
+        "iperf goes on growing with Dom0's weight. The web server's optimum is shallow, and plain only if switches are "
+        "dearer: with 100 us of refill instead of 20 it is 42, 62, 70, 74, 66, 65, 65, 65",
     )
 
 
@@ -98,9 +98,9 @@ def inbound_flood() -> Outcome:
     limit_pct = driver_domain.IO_LIMIT_PCT
     collected, guarded = driver_domain.flood("sedf-dc"), driver_domain.flood("share-guard")
     return Outcome(
-        f"the driver domain spends {collected.served_pct:.1f} % for a guest that may cost it {limit_pct:.0f} % under SEDF-DC, "
-        f"{guarded.served_pct:.1f} % under ShareGuard; at most {guarded.worst_excess_ms:.1f} ms above, "
-        f"{guarded.worst_poll_ms:.1f} ms of it within one poll; the other guest answers {collected.victim_per_s:.0f} and "
+        f"the driver domain spends {collected.served_pct:.1f} % for a guest that may cost it {limit_pct:.0f} % under "
+        f"SEDF-DC, {guarded.served_pct:.1f} % under ShareGuard; at most {guarded.worst_excess_ms:.1f} ms above, "
+        f"{guarded.worst_poll_ms:.1f} ms of it within one poll; another guest answers {collected.victim_per_s:.0f} and "
         f"{guarded.victim_per_s:.0f} a second",
         collected.served_pct > limit_pct >= guarded.served_pct
         and guarded.worst_excess_ms <= guarded.worst_poll_ms
@@ -126,8 +126,8 @@ def cpu_by_exchanges() -> Outcome:
     slopes = list(packets.slope_of_size_us.values())
     by_file = ", ".join(f"{size / 1000:.0f} KB {slope:.1f}" for size, slope in web.slope_of_size_us.items())
     return Outcome(
-        f"R2 {web.r2:.4f} over web loads, {packets.r2:.4f} over packets of 64 to 1500 bytes, slopes {min(slopes):.1f} to "
-        f"{max(slopes):.1f} us by bytes of a packet; by file {by_file} us, for small files share interrupts less",
+        f"R2 {web.r2:.4f} over web loads, {packets.r2:.4f} over packets of 64 to 1500 bytes, slopes {min(slopes):.1f} "
+        f"to {max(slopes):.1f} us by bytes of a packet; by file {by_file} us, for small files share interrupts less",
         web.r2 >= 0.98 and packets.r2 >= 0.98 and max(slopes) <= 1.05 * min(slopes),
     )
 
@@ -162,8 +162,9 @@ def streaming_clients() -> Outcome:
     return Outcome(
         "clients by CPU-bound domains, all with equal reservations: " + ", ".join(parts),
         1.5 <= max(equal) <= 4,
-        "with equal reservations the server has used up its part of the pCPU (16 %) when pieces come late, and order cannot help. "
-        "With Xen's default parameters SEDF leaves it at 10 % where the order brings it to 16. Which the paper had is not known",
+        "with equal reservations the server has used up its part of the pCPU (16 %) when pieces come late, and order "
+        "cannot help. With Xen's default parameters SEDF leaves it at 10 % where the order brings it to 16. Which "
+        "the paper had is not known",
     )
 
 
@@ -182,8 +183,8 @@ def copy_or_flip() -> Outcome:
     offloaded = network.bulk_mbit_per_s("xen3_split_copy", "send", link_mbit_per_s=link, is_offloading=True)
     small = ", ".join(f"{size}: {with_copy / with_flip:.2f}" for size, (with_flip, with_copy) in receive.items())
     return Outcome(
-        f"receive {flip:.0f} to {copy:.0f} Mbit/s ({100 * (copy / flip - 1):+.0f} %), send {plain:.0f} to {offloaded:.0f} "
-        f"({offloaded / plain:.2f} times); copy to flip by bytes of a packet {small}",
+        f"receive {flip:.0f} to {copy:.0f} Mbit/s ({100 * (copy / flip - 1):+.0f} %), send {plain:.0f} to "
+        f"{offloaded:.0f} ({offloaded / plain:.2f} times); copy to flip by bytes of a packet {small}",
         abs(copy / flip / 1.18 - 1) <= 0.1
         and abs(offloaded / plain / 4.4 - 1) <= 0.1
         and all(with_copy > with_flip for with_flip, with_copy in receive.values()),

@@ -38,9 +38,7 @@ SPECWEB_XEN = {1: 554, 2: 924, 4: 896, 8: 906, 16: 874}
 
 def _host(domains: list[dict[str, Any]], seed: int) -> Host:
     placed = [{**domain, "cpus": domain.get("cpus", [i % 2])} for i, domain in enumerate(domains)]
-    return io_host(
-        placed, model="xen1_in_hypervisor", nic=_NIC, scheduler=_BVT, num_pcpus=2, costs=_COSTS, seed=seed
-    )
+    return io_host(placed, model="xen1_in_hypervisor", nic=_NIC, scheduler=_BVT, num_pcpus=2, costs=_COSTS, seed=seed)
 
 
 def _web(name: str, num_clients: int = 32) -> dict[str, Any]:
@@ -126,7 +124,7 @@ def oltp_by_weight(*, seed: int = 1, duration_s: float = 20.0) -> Weighted:
 
 
 class Isolation(NamedTuple):
-    """What two domains lose when their two neighbours change from the same loads to antisocial ones, percent of the rate."""
+    """What two domains lose when their two neighbours change from the same loads to antisocial ones, in percent."""
 
     database_pct: float
     web_pct: float
@@ -143,8 +141,8 @@ def antisocial_neighbours(*, seed: int = 1, duration_s: float = 20.0) -> Isolati
     KiB anywhere; the other forks and faults without end. Each pCPU has one of either; of the two ways to pair them,
     the worse one counts for each victim, for beside the disk hog, which mostly waits, it gains.
     """
-    database, second = (_database(name, work_ms=2, disk_frac=0.02, is_writing=False) for name in ("database", "database2"))
-    disk_hog = {
+    database, second = (_database(name, work_ms=2, disk_frac=0.02, is_writing=False) for name in ("db", "db2"))
+    disk_hog: dict[str, Any] = {
         "name": "disk-hog",
         "program": {
             "kind": "os",
@@ -155,7 +153,7 @@ def antisocial_neighbours(*, seed: int = 1, duration_s: float = 20.0) -> Isolati
         },
         "vbds": [{"disk": "sda", "mib": 8192}],
     }
-    fork_bomb = {"name": "fork-bomb", "program": {"kind": "process", "preset": "fork_and_fault"}}
+    fork_bomb: dict[str, Any] = {"name": "fork-bomb", "program": {"kind": "process", "preset": "fork_and_fault"}}
     well = [database, _web("web")]
     alone = _per_s(_host([*well, _web("web2"), second], seed), duration_s)[:2]
     pairs = ([disk_hog, fork_bomb], [fork_bomb, disk_hog])

@@ -9,6 +9,9 @@ Two ways to set parameters are measured, both plain:
 
 - *defaults* of Xen 3.0.2: domain 0 has 15 ms in 20 ms reserved, all others live on extra time by equal weights;
 - *equal*: every domain has the same part of the pCPU reserved, in periods of 100 ms, and may use extra time.
+
+The rows go by the second, since the paper reorders only among domains that have some of their slice left, so they must
+have had slices; the first is what "default Xen" gives without a word, and is reported beside it.
 """
 
 from __future__ import annotations
@@ -140,8 +143,8 @@ PIECE_BYTES, PIECE_MS = 18_750, 500.0
 
 
 def streams(
-    scheduler: str, num_clients: int, parameters: Parameters = "equal", *, num_hogs: int = 5, deadline_ms: float = 500.0,
-    seed: int = 1, duration_s: float = 10.0, period_ms: float = 100.0,
+    scheduler: str, num_clients: int, parameters: Parameters = "equal", *, num_hogs: int = 5,
+    deadline_ms: float = 500.0, seed: int = 1, duration_s: float = 10.0, period_ms: float = 100.0,
 ) -> Streaming:  # fmt: skip
     """R25. So many clients of a streaming server: how many pieces come late.
 

@@ -60,15 +60,16 @@ def limited_server(scheduler: str, *, seed: int = 1, duration_s: float = 10.0) -
     the driver domain needs 2 s for 3 s of the guest: a request's own CPU time, 0.125 ms.
     """
     guest = {
-        "name": "guest", "program": _web(SERVER_BEFORE_MS, [(1.0, 30_000)]), "params": _LIMIT, "vifs": [{"nic": "eth0"}],
-        "clients": [{"kind": "closed", "think": constant(0), "num": 16}],
+        "name": "guest", "program": _web(SERVER_BEFORE_MS, [(1.0, 30_000)]), "params": _LIMIT,
+        "vifs": [{"nic": "eth0"}], "clients": [{"kind": "closed", "think": constant(0), "num": 16}],
     }  # fmt: skip
     return _shares([guest], scheduler, seed, duration_s)
 
 
-
-def limited_receiver(scheduler: str, *, packets_per_s: float = 21_000, seed: int = 1, duration_s: float = 10.0) -> Shares:
-    """R19, inbound. A guest that computes and may use 30 % of a pCPU, while packets come that cost the driver domain 20 %.
+def limited_receiver(
+    scheduler: str, *, packets_per_s: float = 21_000, seed: int = 1, duration_s: float = 10.0
+) -> Shares:
+    """R19, inbound. A guest that computes and may use 30 %, while packets come that cost the driver domain 20 %.
 
     Published: as in `limited_server`. **Chosen**: packets of 500 bytes at random times, so many in a second that the
     driver domain spends 20 %.
@@ -196,13 +197,13 @@ class WebLoad(NamedTuple):
     mbit_per_s: float
 
 
-#: The four classes of SPECweb99 (35, 50, 14 and 1 % of the requests, below 1, 10, 100 and 1000 KB), each with one size in
-#: its middle: 14.7 KB on average, where the benchmark has about 15.
+#: The four classes of SPECweb99 (35, 50, 14 and 1 % of the requests, below 1, 10, 100 and 1000 KB), each with one size
+#: in its middle: 14.7 KB on average, where the benchmark has about 15.
 WEB_MIX = [(0.35, 500), (0.5, 5_000), (0.14, 50_000), (0.01, 500_000)]
 
 
 def web_load(
-    sizes_bytes: list[tuple[float, int]], *, before_ms: float = 0.25, seed: int = 1, duration_s: float = 5.0, num_clients: int = 32
+    sizes_bytes: list[tuple[float, int]], *, before_ms: float = 0.25, seed: int = 1, duration_s: float = 5.0
 ) -> WebLoad:
     """R21. A web server that has as many requests as it can take, its driver domain on the same pCPU under Credit.
 
@@ -215,7 +216,7 @@ def web_load(
     """
     guest = {
         "name": "guest", "program": _web(before_ms, sizes_bytes), "vifs": [{"nic": "eth0"}],
-        "clients": [{"kind": "closed", "think": constant(0), "num": num_clients}],
+        "clients": [{"kind": "closed", "think": constant(0), "num": 32}],
     }  # fmt: skip
     host = io_host([guest], seed=seed)
     host.run_until(SECOND)

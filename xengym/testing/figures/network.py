@@ -26,8 +26,9 @@ def io_host(
     scheduler: dict[str, Any] | None = None, num_pcpus: int = 1, costs: dict[str, float] | None = None,
     dom0: dict[str, Any] | None = None,
 ) -> Host:  # fmt: skip
-    """A host with these domains, in the words of scenario files; a network card ``eth0`` and a disk ``sda`` whose drivers are in ``dom0``.
+    """A host with these domains, in the words of scenario files.
 
+    It has a network card ``eth0`` and a disk ``sda`` whose drivers are in ``dom0`` or, without split drivers, in none.
     With split drivers domain 0 has slot and vCPU 0 and the others follow in order; ``dom0`` is what it has beside its
     name and program (scheduler parameters, affinity).
     """
@@ -67,8 +68,8 @@ def exponential(mean_ms: float) -> dict[str, Any]:
 
 
 def bulk_mbit_per_s(
-    model: str, direction: str, *, mtu: int = 1500, is_offloading: bool = False, link_mbit_per_s: float = LINK_MBIT_PER_S,
-    duration_s: float = 2.0, seed: int = 1,
+    model: str, direction: str, *, mtu: int = 1500, is_offloading: bool = False,
+    link_mbit_per_s: float = LINK_MBIT_PER_S, duration_s: float = 2.0, seed: int = 1,
 ) -> float:  # fmt: skip
     """R8, R36. What one guest sends or receives over a bulk connection on one pCPU, Mbit/s.
 
