@@ -84,7 +84,7 @@ def host_page() -> str:
             "Features of the host, under Credit with the default of 8 domain slots:", "",
             *features(HOST_FEATURES, start=8 * len(of_domain)), "",
             "On a host with devices (some domain's program is `os`) each domain has these as well, before its",
-            f"parameters, so that under Credit those of slot d begin at index {len(of_domain) + len(IO_FEATURES)} d:", "",
+            f"parameters; under Credit those of slot d begin at index {len(of_domain) + len(IO_FEATURES)} d then:", "",
             *features(IO_FEATURES, start=len(DOMAIN_FEATURES)), "",
             *reward_terms(), "",
         ]

@@ -78,6 +78,7 @@ def test_what_does_not_fit_together_is_refused(path, value, message):
         (("devices", "disks", 0, "allowed"), ["net"], "domain 1 may not use disk 0"),
         (("domains", 1, "vbds", 0, "mib"), 2**20, "sectors .* are not on disk 0"),
         (("domains", 1, "vifs", 0, "backend"), "web", "cannot be the back end of its own interface"),
+        (("limits",), {"max_domains": 100}, "two.yaml: key 'limits': os: at most 64 domains .*, found 100"),
         (("domains", 1, "program", "memory_mib"), 4096, "needs 1048576 pages, but"),
     ],
 )
