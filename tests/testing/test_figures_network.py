@@ -129,3 +129,8 @@ def test_r16_the_network_needs_dom0_and_the_disk_hardly():
     assert equal["iperf"] > 3 * least["iperf"]
     assert equal["web"] > 1.3 * least["web"]
     assert equal["dd"] < 1.15 * least["dd"]
+
+
+def test_r16_dearer_switches_make_too_large_a_weight_hurt_the_web_server():
+    rates = [credit_io.mbit_per_s("web", weight, refill_us=100) for weight in (32, 128, 4096)]
+    assert rates[1] > 1.08 * max(rates[0], rates[2])
