@@ -74,9 +74,10 @@ def dom0_weight() -> Outcome:
     return Outcome(
         f"Mbit/s by weights {weights[0]} to {weights[-1]}: " + "; ".join(parts),
         spread["dd"] <= 1.15 and all(spread[load] >= 1.3 and has_optimum[load] for load in ("web", "iperf")),
-        "iperf takes from the guest beside it, which computes, whatever Dom0's weight lets it, and keeps growing. The web "
-        "server's optimum is shallow, and plain only if a switch is dearer (with 100 us of refill 41, 64, 71, 70, 66, 65, 63, "
-        "64). Beside a guest with the same load the web server loses with Dom0's weight (203 to 170) and iperf gains little",
+        "iperf takes from the guest beside it, which computes, whatever Dom0's weight lets it, and keeps growing. The "
+        "web server's optimum is shallow, and plain only if a switch is dearer (with 100 us of refill 41, 64, 71, 70, 66, "
+        "65, 63, 64). Beside a guest with the same load the web server loses with Dom0's weight (203 to 170) and iperf "
+        "gains little",
     )
 
 
