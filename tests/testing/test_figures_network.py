@@ -60,9 +60,18 @@ class TestDriverDomain:
             driver_domain.flood(name, seed=seed) for name in ("sedf", "sedf-dc", "share-guard")
         )
         assert min(plain.served_pct, collected.served_pct) > driver_domain.IO_LIMIT_PCT + 5
-        assert guarded.charged_pct < guarded.served_pct <= driver_domain.IO_LIMIT_PCT
+        assert guarded.charged_pct <= driver_domain.IO_LIMIT_PCT
         assert guarded.worst_excess_ms == guarded.worst_poll_ms > 0
         assert guarded.victim_per_s > collected.victim_per_s > plain.victim_per_s
+
+    def test_r20_what_is_dropped_is_not_charged_by_packets(self):
+        by_packets, by_truth = (
+            driver_domain.flood("share-guard", packets_per_s=200_000, attribution=attribution)
+            for attribution in ("packets", "true")
+        )
+        assert by_packets.charged_pct < driver_domain.IO_LIMIT_PCT < by_packets.served_pct
+        assert by_truth.charged_pct == pytest.approx(by_truth.served_pct, abs=0.1)
+        assert by_truth.served_pct < driver_domain.IO_LIMIT_PCT
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_r21_the_larger_the_files_the_more_of_the_cpu(self, seed):

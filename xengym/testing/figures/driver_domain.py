@@ -96,6 +96,10 @@ def _shares(domains: list[dict[str, Any]], scheduler: str, seed: int, duration_s
 _DRIVER = reserved(10, 5, extratime=1)
 
 
+#: Floods of R20, packets of 500 bytes in a second: up to 800 of 1000 Mbit/s. Assumed.
+FLOODS_PER_S = (50_000, 100_000, 200_000)
+
+
 class Flood(NamedTuple):
     """What a flood of packets for a guest did.
 
@@ -127,8 +131,9 @@ def flood(
     ShareGuard stops the traffic when the driver domain's part is above its limit (20 % here) and takes the excess off
     the next interval (a poll every 100 ms).
 
-    A flood of 100 000 packets of 500 bytes a second (assumed) finds rings full and is dropped in part. The other
-    guest has 20 % reserved and extra time, and sixteen clients ask it for 5 KB without a pause.
+    A flood finds rings full and is dropped in part, which costs the driver domain CPU as well and is charged to nobody
+    if charges go by packets. The other guest has 20 % reserved and extra time, and sixteen clients ask it for 5 KB
+    without a pause (assumed).
     """
     guest = _flooded(packets_per_s)
     victim = {
