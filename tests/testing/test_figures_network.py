@@ -104,6 +104,12 @@ class TestCommunicationAware:
         ratios = communication.compare_tpcw(parameters, seeds=(seed,)).ratios.values()
         assert max(ratios) <= 1.05
 
+    @pytest.mark.parametrize("browsers", [60, 180])
+    @pytest.mark.parametrize("period_ms", [20, 100])
+    def test_r24_within_the_published_range_with_other_loads_and_periods(self, browsers, period_ms):
+        ratios = communication.compare_tpcw(browsers=browsers, period_ms=period_ms).ratios.values()
+        assert 0.7 < min(ratios) < max(ratios) <= 1.05
+
     def test_r25_the_gain_hangs_on_the_parameters(self):
         late = {
             (name, parameters): communication.streams(name, 200, parameters).late_pct

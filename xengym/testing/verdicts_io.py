@@ -106,9 +106,10 @@ def inbound_flood() -> Outcome:
             for attribution in ("packets", "true")
         )
         parts.append(
-            f"{rate / 1000:.0f}: {collected.served_pct:.1f} % under SEDF-DC; under ShareGuard {guarded.charged_pct:.1f} "
-            f"charged and {guarded.served_pct:.1f} spent, {by_truth.served_pct:.1f} if what is spent is charged, at most "
-            f"{guarded.worst_excess_ms:.1f} ms above in a row, {guarded.worst_poll_ms:.1f} in one poll"
+            f"{rate / 1000:.0f}: {collected.served_pct:.1f} % under SEDF-DC; under ShareGuard "
+            f"{guarded.charged_pct:.1f} charged and {guarded.served_pct:.1f} spent, {by_truth.served_pct:.1f} if what "
+            f"is spent is charged, at most {guarded.worst_excess_ms:.1f} ms above in a row, "
+            f"{guarded.worst_poll_ms:.1f} in one poll"
         )
         is_met &= collected.served_pct > limit_pct >= max(guarded.charged_pct, by_truth.served_pct)
         is_met &= all(run.worst_excess_ms <= run.worst_poll_ms for run in (guarded, by_truth))
