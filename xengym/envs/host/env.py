@@ -33,7 +33,8 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     1 its greatest; between them the scale is linear or, where the table says so, logarithmic. A cap maps [-1, 0) to
     1..100 % of the domain's vCPUs and [0, 1] to none. The zero vector is the scheduler's defaults. Entries outside [-1,
     1] are clipped; a domain whose entries are not numbers keeps its parameters and counts in `info["refused"]`. Entries
-    of absent domains have no effect.
+    of absent domains have no effect. Dom0 and driver domains are slots like any other: their parameters decide how soon
+    packets and block requests of all others are served.
 
     `action="steps"`: `MultiDiscrete([3] * (max_domains * k))`: 0 lowers, 1 keeps, 2 raises; a logarithmic parameter
     halves or doubles, a linear one moves by a tenth of its range, a cap by 10 % of the domain's vCPUs. `action_masks()`
