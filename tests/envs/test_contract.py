@@ -167,8 +167,15 @@ def test_a_pickled_environment_continues_identically(env):
 
 @pytest.mark.parametrize("num_threads", [1, 2, 3])
 def test_the_batch_equals_single_environments_to_the_last_bit(env_id, num_threads):
-    num_envs, num_steps = 5, steps_beyond_an_episode(env_id)
-    kwargs = {"scenario": random_scenario_of(env_id)}
+    scenario = random_scenario_of(env_id)
+    assert_batch_equals_singles(env_id, 5, steps_beyond_an_episode(env_id), num_threads, scenario=scenario)
+
+
+def test_the_batch_equals_single_environments_on_hosts_with_devices():
+    assert_batch_equals_singles("xengym/Host-v0", 3, 30, num_threads=2, scenario="web-hosting")
+
+
+def assert_batch_equals_singles(env_id, num_envs, num_steps, num_threads, **kwargs):
     batch = gym.make_vec(
         env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", num_threads=num_threads, **kwargs
     )

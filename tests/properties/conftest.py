@@ -52,6 +52,11 @@ class Laws:
     def pool_of(self, v):
         return self.domains[self.vcpus[v]["domain"]]["pool"]
 
+    def has_crashed(self, d):
+        """It is down: paused until it is started again."""
+        sections = self.host.sections
+        return bool("os_domain" in sections and sections["os_domain"]["has_crashed"][d])
+
     def may_run(self, v):
         vcpu = self.vcpus[v]
         return not (vcpu["pause_flags"] or vcpu["pause_count"] or self.domains[vcpu["domain"]]["pause_count"])
@@ -166,7 +171,9 @@ class Laws:
             first, count = domain["first_vcpu"], domain["num_vcpus"]
             open_jobs = domain["jobs_submitted"] - domain["jobs_done"] - domain["jobs_dropped"]
             kinds = {self.host.guest_kinds[k].name for k in self.host.sections["guest_kind"][first : first + count]}
-            if kinds <= {"server", "replay"}:
+            if kinds == {"os"}:
+                pass  # its jobs are requests and loops: `io_laws`
+            elif kinds <= {"server", "replay"}:
                 (kind,) = kinds
                 queue = self.host.sections[f"{kind}_queue"][d]
                 serving = self.host.sections[f"{kind}_serving"][first : first + count]
@@ -176,7 +183,11 @@ class Laws:
             assert sum(domain["response_bins"]) == domain["jobs_done"] >= domain["jobs_in_time"]
 
     def __iter__(self):
-        laws = [name for name in vars(Laws) if not name.startswith("_") and name not in ("may_run", "pool_of")]
+        laws = [
+            name
+            for name in vars(Laws)
+            if not name.startswith("_") and name not in ("may_run", "pool_of", "has_crashed")
+        ]
         return (getattr(self, name) for name in laws)
 
 

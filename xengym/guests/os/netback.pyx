@@ -146,6 +146,8 @@ cdef class OsNetback(OsVif):
         for k in range(count):
             i = staged_vif[k]
             if i == NO_DEVICE or ring_requests(&self.vif[i].rx) < staged[k].pages:
+                if i != NO_DEVICE:
+                    self.vif[i].rx_dropped += 1
                 self.dropped(&staged[k])
             else:
                 self._fill_ring(i, &staged[k])
@@ -180,8 +182,8 @@ cdef class OsNetback(OsVif):
                 vif.credit_left += intervals * vif.credit_bytes
             else:
                 vif.credit_left = vif.credit_bytes
-        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs.
-        if vif.credit_left < min(<int64_t>bytes, vif.credit_bytes):
+        # One packet may be larger than the credit of a whole interval: it takes that of as many as it needs afterwards.
+        if vif.credit_left < (bytes if bytes <= vif.credit_bytes else 1):
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_vif_timer + i), vif.credit_until_ns)
             return False
         vif.credit_left -= bytes
