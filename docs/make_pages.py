@@ -14,8 +14,10 @@ from typing import Any
 
 from xengym.envs.dispatch.env import DispatchEnv
 from xengym.envs.dispatch.observations import DECISION_FEATURES, VCPU_FEATURES
+from xengym.envs.driver_domain.actions import LIMITS
+from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.host.env import HostEnv
-from xengym.envs.host.observations import DOMAIN_FEATURES, HOST_FEATURES
+from xengym.envs.host.observations import DOMAIN_FEATURES, HOST_FEATURES, IO_FEATURES
 from xengym.envs.host.rewards import REWARD_TERMS
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_versions
 from xengym.testing.terms import COMPARED, TERMS, terms_table
@@ -81,7 +83,32 @@ def host_page() -> str:
             *features(of_domain), "",
             "Features of the host, under Credit with the default of 8 domain slots:", "",
             *features(HOST_FEATURES, start=8 * len(of_domain)), "",
+            "On a host with devices (some domain's program is `os`) each domain has these as well, before its",
+            f"parameters; under Credit those of slot d begin at index {len(of_domain) + len(IO_FEATURES)} d then:", "",
+            *features(IO_FEATURES, start=len(DOMAIN_FEATURES)), "",
             *reward_terms(), "",
+        ]
+    )  # fmt: skip
+
+
+def driver_domain_page() -> str:
+    """The page of `xengym/DriverDomain-v0`."""
+    limits = [(name, "the limit, as its action scaled to 0..1; 0.5: what was agreed on, or none") for name in LIMITS]
+    of_domain = [*DOMAIN_FEATURES, *IO_FEATURES, *limits]
+    return "\n".join(
+        [
+            MADE, "# xengym/DriverDomain-v0", "", docstring(DriverDomainEnv), "",
+            "## Observation table",
+            f"Features of domain slot 0; those of slot d begin at index {len(of_domain)} d.", "",
+            *features(of_domain), "",
+            "Features of the host, with the default of 8 domain slots:", "",
+            *features(HOST_FEATURES, start=8 * len(of_domain)), "",
+            *reward_terms(), "",
+            "## Against fixed limits",
+            "`xengym compare isolation --victim victim` shows the same host under Credit, SEDF, communication-aware",
+            "scheduling, SEDF-DC and ShareGuard, each with the limits that the scenario states. `xengym compare",
+            "isolation --limits` holds fixed limits against each other in this environment: SEDF-DC, ShareGuard at a",
+            "half and a fifth of what was agreed on, and the best static limits that a search finds.", "",
         ]
     )  # fmt: skip
 
@@ -132,7 +159,12 @@ def schedulers_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"host-v0.md": host_page, "dispatch-v0.md": dispatch_page, "schedulers.md": schedulers_page}
+PAGES = {
+    "host-v0.md": host_page,
+    "dispatch-v0.md": dispatch_page,
+    "driver-domain-v0.md": driver_domain_page,
+    "schedulers.md": schedulers_page,
+}
 
 
 def main() -> int:

@@ -77,7 +77,7 @@ def test_traces_given_go_before_those_beside_the_repository(tmp_path, monkeypatc
 )
 def test_says_so_when_the_agent_is_not_better(gain, said):
     def results(policy, added):
-        return [EpisodeResult(policy, seed, added + 0.1 * seed, 0.0, 0.0, 0.0, 0.0) for seed in range(4)]
+        return [EpisodeResult(policy, seed, added + 0.1 * seed, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0) for seed in range(4)]
 
     three = results("agent", gain) + results("credit tuned", 0.0) + results("credit default", -1.0)
     assert said in conclusion(three, "agent")

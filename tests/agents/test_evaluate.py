@@ -83,7 +83,7 @@ def test_an_agent_is_refused_on_hosts_of_another_layout(trained):
 
 def test_differences_are_taken_episode_by_episode():
     def result(policy, seed, reward):
-        return EpisodeResult(policy, seed, reward, 0.0, 0.0, 0.0, 0.0)
+        return EpisodeResult(policy, seed, reward, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
     # Episodes differ more than policies do: only pairing shows that the first is always a little better.
     rewards = [0.1, 0.5, 0.9, 0.3]

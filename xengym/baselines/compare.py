@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.baselines.policies import Policy
+from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.episodic import TERM_NAMES
 from xengym.envs.host.env import HostEnv
 from xengym.formats.files import write_whole
@@ -68,6 +69,7 @@ def run_episodes(
     *,
     data: Path | None = None,
     progress: Callable[[], None] | None = None,
+    with_limits: bool = False,
 ) -> list[EpisodeResult]:
     """Run one policy over given episodes.
 
@@ -77,8 +79,13 @@ def run_episodes(
         episode_seeds: episodes to run.
         data: folder with PlanetLab days, or None.
         progress: called after each episode.
+        with_limits: in `xengym/DriverDomain-v0`, whose actions are limits, instead of `xengym/Host-v0`.
     """
-    env = _Watched(scenario, split="test", data=data, scheduler=policy.scheduler)
+    env: HostEnv
+    if with_limits:
+        env = DriverDomainEnv(scenario, split="test", data=data)
+    else:
+        env = _Watched(scenario, split="test", data=data, scheduler=policy.scheduler)
     results = []
     for seed in episode_seeds:
         obs, _ = env.reset(options={"episode_seed": seed})

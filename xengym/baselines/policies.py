@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.host.env import HostEnv
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import SEED_RANGES
@@ -108,6 +109,34 @@ class RoundRobinCaps:
         return action
 
 
+class FixedLimits:
+    """Limits of `xengym/DriverDomain-v0` as in the papers: what was agreed on, a fixed part of it for driver domains.
+
+    Args:
+        traffic_frac: driver domains' CPU that a guest may cause, as a fraction of what was agreed on (ShareGuard);
+            None: no limit (SEDF-DC alone).
+    """
+
+    scheduler: str | None = None
+
+    def __init__(self, traffic_frac: float | None) -> None:
+        self.traffic_frac = traffic_frac
+        self.name = "SEDF-DC" if traffic_frac is None else f"ShareGuard at {traffic_frac:g} of agreed"
+
+    def begin(self, env: HostEnv, seed: int) -> None:
+        """Note what was agreed on with each domain."""
+        action = np.zeros((env.stepper.actions.num_domains, 2), dtype=np.float32)
+        if self.traffic_frac is not None:
+            agreed = env.host.sections["domain"]["agreed_pcpus"]
+            limits = np.clip(self.traffic_frac * agreed, 0.001, 0.999)
+            action[: len(agreed), 1] = np.where(agreed > 0, limits - 1.0, 0.0)
+        self._action = action.ravel()
+
+    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The fixed limits."""
+        return self._action
+
+
 class RandomActions:
     """Uniform random actions."""
 
@@ -133,6 +162,7 @@ def tune_static(
     budget: int = 200,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    with_limits: bool = False,
 ) -> StaticAction:
     """Search for the best static parameters on training episodes: a cross-entropy search in the action box.
 
@@ -144,11 +174,16 @@ def tune_static(
         budget: candidates to try.
         seed: of the search.
         progress: called with (candidates tried, budget).
+        with_limits: search limits of `xengym/DriverDomain-v0` instead.
 
     Returns:
         A policy that always sets the parameters found.
     """
-    env = HostEnv(scenario, split="train", data=data, scheduler=scheduler)
+    env: HostEnv
+    if with_limits:
+        env = DriverDomainEnv(scenario, split="train", data=data)
+    else:
+        env = HostEnv(scenario, split="train", data=data, scheduler=scheduler)
     size = env.stepper.actions.size
     rng = np.random.default_rng([seed, 0x57A])
     episodes = [int(x) for x in rng.integers(*SEED_RANGES["train"], size=num_seeds)]
@@ -169,7 +204,8 @@ def tune_static(
         tried += population
         if progress is not None:
             progress(min(tried, budget), budget)
-    return StaticAction(best, f"{scheduler or env.host.scheduler.name} tuned", scheduler)
+    name = "limits" if with_limits else scheduler or env.host.scheduler.name
+    return StaticAction(best, f"{name} tuned", scheduler)
 
 
 def _static_reward(env: HostEnv, action: NDArray[np.float32], episodes: list[int]) -> float:

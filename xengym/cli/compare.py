@@ -11,10 +11,12 @@ import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
 from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure_victim, plot_victim, victim_table
-from xengym.baselines.policies import Defaults, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.baselines.policies import Defaults, FixedLimits, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.cli.progress import progress_bar
+from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
+from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
 
 
@@ -37,6 +39,12 @@ def compare(
             "papers compare) with the scenario's own parameters"
         ),
     ] = None,
+    limits: Annotated[
+        bool,
+        typer.Option(
+            "--limits", help="compare limits of guests in DriverDomain-v0: SEDF-DC, ShareGuard, the best static"
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.
@@ -48,21 +56,22 @@ def compare(
         return
     shape = EpisodeSource(scenario, "test", data).shape
     seeds = held_out_seeds(episodes, seed=seed)
-    policies: list[Policy] = [Defaults(name=f"{shape.scheduler.name} default")]
-    # All are set up before the first search: a misspelt name must not cost minutes.
-    others = {name: EpisodeSource(scenario, "test", data, name).shape for name in scheduler or ()}
-    policies.append(_tuned(scenario, None, data, budget, seed))
-    for name, config in others.items():
-        policies.append(Defaults(name))
-        if build_scheduler(config.scheduler).tunables():
-            policies.append(_tuned(scenario, name, data, budget, seed))
-    if shape.scheduler.name == "credit":
-        policies.append(RoundRobinCaps())
+    policies: list[Policy]
+    if limits:
+        DriverDomainEnv(scenario, data=data)  # refuses a scenario without devices before the search
+        policies = [
+            FixedLimits(None),
+            FixedLimits(0.5),
+            FixedLimits(0.2),
+            _tuned(scenario, None, data, budget, seed, True),
+        ]
+    else:
+        policies = _host_policies(scenario, shape, scheduler or (), data, budget, seed)
     policies.append(RandomActions())
     results = []
     with progress_bar("comparing", len(policies) * episodes) as advance:
         for policy in policies:
-            results += run_episodes(policy, scenario, seeds, data=data, progress=advance)
+            results += run_episodes(policy, scenario, seeds, data=data, progress=advance, with_limits=limits)
     if csv is not None:
         write_csv(results, csv)
     if picture is not None:
@@ -112,8 +121,27 @@ def _compare_victim(
     )
 
 
-def _tuned(scenario: str, scheduler: str | None, data: Path | None, budget: int, seed: int) -> Policy:
-    """The best static parameters of a scheduler, searched for with a progress bar."""
+def _host_policies(
+    scenario: str, shape: ScenarioConfig, schedulers: Sequence[str], data: Path | None, budget: int, seed: int
+) -> list[Policy]:
+    """The baselines of Host-v0: defaults and the best static parameters of each scheduler."""
+    policies: list[Policy] = [Defaults(name=f"{shape.scheduler.name} default")]
+    # All are set up before the first search: a misspelt name must not cost minutes.
+    others = {name: EpisodeSource(scenario, "test", data, name).shape for name in schedulers}
+    policies.append(_tuned(scenario, None, data, budget, seed))
+    for name, config in others.items():
+        policies.append(Defaults(name))
+        if build_scheduler(config.scheduler).tunables():
+            policies.append(_tuned(scenario, name, data, budget, seed))
+    if shape.scheduler.name == "credit":
+        policies.append(RoundRobinCaps())
+    return policies
+
+
+def _tuned(
+    scenario: str, scheduler: str | None, data: Path | None, budget: int, seed: int, with_limits: bool = False
+) -> Policy:
+    """The best static parameters of a scheduler, or limits, searched for with a progress bar."""
     what = "searching static parameters" if scheduler is None else f"searching static parameters of {scheduler}"
     with progress_bar(what, budget) as advance:
         done = 0
@@ -124,4 +152,12 @@ def _tuned(scenario: str, scheduler: str | None, data: Path | None, budget: int,
                 advance()
             done = tried
 
-        return tune_static(scenario, data=data, scheduler=scheduler, budget=budget, seed=seed, progress=searched)
+        return tune_static(
+            scenario,
+            data=data,
+            scheduler=scheduler,
+            budget=budget,
+            seed=seed,
+            progress=searched,
+            with_limits=with_limits,
+        )

@@ -14,6 +14,7 @@ from rich.console import Console
 from xengym.cli.follow import Follower
 from xengym.cli.progress import progress_bar
 from xengym.formats.files import write_whole
+from xengym.guests.os.devctl import Devctl
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.state import response_bin_floor_ns
@@ -51,6 +52,10 @@ def run(
             help="change the scheduler while the host runs, as 5:sedf at 5 s of simulated time; may be repeated"
         ),
     ] = None,
+    crash: Annotated[
+        list[str] | None,
+        typer.Option(help="let a driver domain crash and start again, as 5:net at 5 s; may be repeated"),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="folder with PlanetLab days for replayed demand")] = None,
     trace: Annotated[Path | None, typer.Option(help="write all trace records as CSV; '-' is standard output")] = None,
     follow_request: Annotated[
@@ -73,7 +78,9 @@ def run(
     Under another scheduler the parameters carry over where they have a counterpart there.
     """
     end_ns = s_to_ns(seconds)
-    switches = sorted((_parse_switch(text, end_ns) for text in switch or ()), key=lambda change: change.at_ns)
+    actions: list[_Switch | _Crash] = [_parse_switch(text, end_ns) for text in switch or ()]
+    actions += [_parse_crash(text, end_ns) for text in crash or ()]
+    actions.sort(key=lambda action: action.at_ns)
     episode = EpisodeSource(scenario, "train", data, scheduler).episode(seed)
     config = with_monitor(episode.config) if xenmon else episode.config
     host = build_host(config)
@@ -89,10 +96,13 @@ def run(
     with progress_bar("simulating", _NUM_SLICES) as advance:
         for i in range(1, _NUM_SLICES + 1):
             until_ns = end_ns * i // _NUM_SLICES
-            while switches and switches[0].at_ns < until_ns:
-                change = switches.pop(0)
-                simulate(change.at_ns)
-                changes.append(_switch(host, change))
+            while actions and actions[0].at_ns < until_ns:
+                action = actions.pop(0)
+                simulate(action.at_ns)
+                if isinstance(action, _Switch):
+                    changes.append(_switch(host, action))
+                else:
+                    _crash(host, action)
             simulate(until_ns)
             advance()
     if trace is not None:
@@ -121,17 +131,41 @@ class _Switch(NamedTuple):
     scheduler: SchedulerConfig
 
 
-def _parse_switch(text: str, end_ns: int) -> _Switch:
-    at_s, colon, name = text.partition(":")
+class _Crash(NamedTuple):
+    """A crash of a driver domain to come."""
+
+    at_ns: int
+    name: str
+
+
+def _parse_instant(option: str, what: str, text: str, end_ns: int) -> tuple[int, str]:
+    """``SECONDS:WHAT`` as the instant in ns and the rest."""
+    at_s, colon, rest = text.partition(":")
     try:
         at_ns = s_to_ns(float(at_s))
     except ValueError:
         at_ns = -1
     if not colon or not 0 <= at_ns < end_ns:
         raise ValueError(
-            f"--switch: expected SECONDS:SCHEDULER with seconds 0..{end_ns / 1e9:g} (the end excluded), found {text!r}"
+            f"{option}: expected SECONDS:{what} with seconds 0..{end_ns / 1e9:g} (the end excluded), found {text!r}"
         )
+    return at_ns, rest
+
+
+def _parse_switch(text: str, end_ns: int) -> _Switch:
+    at_ns, name = _parse_instant("--switch", "SCHEDULER", text, end_ns)
     return _Switch(at_ns, parse_scheduler(name))
+
+
+def _parse_crash(text: str, end_ns: int) -> _Crash:
+    return _Crash(*_parse_instant("--crash", "DOMAIN", text, end_ns))
+
+
+def _crash(host: Host, crash: _Crash) -> None:
+    domids = {name: int(host.sections["domain"][slot]["domid"]) for slot, name in host.domain_names.items()}
+    if crash.name not in domids:
+        raise ValueError(f"--crash: no domain {crash.name!r}; this scenario has {', '.join(domids)}")
+    Devctl(host).crash(domids[crash.name])
 
 
 def _switch(host: Host, change: _Switch) -> dict[str, Any]:

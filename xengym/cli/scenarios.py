@@ -12,7 +12,7 @@ from xengym.render.parameters import phrase
 from xengym.render.text_table import text_table
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
-from xengym.scenarios.library import RANDOM, load_scenario, scenario_names
+from xengym.scenarios.library import RANDOM, RANDOM_IO, load_scenario, scenario_names
 
 
 def scenarios(
@@ -27,6 +27,7 @@ def scenarios(
             config = load_scenario(known)
             table.add_row(known, str(_num_pcpus(config)), str(len(config.domains)), config.description)
         table.add_row(RANDOM, "4", "4 to 8", "a random host in each episode; training and test hosts are disjoint")
+        table.add_row(RANDOM_IO, "1", "4 to 7", "the same with devices: guests whose packets cost CPU in Dom0")
         console.print(table)
         return
     config = EpisodeSource(name, "train", None).episode(seed).config

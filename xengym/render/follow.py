@@ -1,7 +1,7 @@
 """One request's way through the host, step by step: from its client to the program that answers it, and back.
 
-The steps are those of the survey's figure 8 (after Gupta et al. 2006), in which a packet is received: (1) it arrives at
-the card, (2) the card interrupts, (3) the driver domain gets a virtual interrupt, (4) its driver takes the packet, (5) it
+The steps are those of the survey's figure 8 (after Gupta et al. 2006), in which a packet is received: (1) it arrives
+at the card, (2) the card interrupts, (3) the driver domain gets a virtual interrupt, (4) its driver takes it, (5) it
 goes to the back end, (6) the page changes hands and the guest is notified, (7) the guest is scheduled and handles the
 interrupt, (8) the front end passes the packet on. The way back has the same stations in the other direction.
 """

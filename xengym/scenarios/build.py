@@ -181,7 +181,10 @@ def build_host(config: ScenarioConfig) -> Host:
         HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind(), ProcessKind(), XenbakedKind(),
     ]  # fmt: skip
     if has_devices(config):
-        kinds.append(device_kind(config))
+        try:
+            kinds.append(device_kind(config))
+        except ValueError as error:
+            raise ScenarioError(f"key 'limits': {error}") from error
     return Host(
         topology,
         build_scheduler(config.scheduler),

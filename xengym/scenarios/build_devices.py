@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from xengym.guests.os.devctl import Devctl
 from xengym.guests.os.kind import OsKind
 from xengym.guests.os.specs import Clients, Loop, Os, Service
@@ -9,7 +11,7 @@ from xengym.hypervisor.host import Host
 from xengym.machine.disk_model import DISKS
 from xengym.machine.io_costs import IO_COSTS
 from xengym.scenarios.closed import DistributionConfig
-from xengym.scenarios.config import ScenarioConfig
+from xengym.scenarios.config import DomainConfig, ScenarioConfig
 from xengym.scenarios.devices import IO_MODELS, ClientsConfig, LoopConfig, OsConfig, ServiceConfig, VbdConfig
 from xengym.sim.random import DistributionSpec
 from xengym.units import MS_NS, ms_to_ns, us_to_ns
@@ -34,19 +36,25 @@ def device_kind(config: ScenarioConfig) -> OsKind:
     processes = sum(program.service.processes for program in programs if program.service is not None)
     transfers = sum(len(domain.transfers) for domain in domains)
     num_clients = sum(clients.num for clients in populations)
+    if config.limits.devices is not None:
+        limits = config.limits.devices.model_dump()
+    else:
+        limits = {
+            "max_nics": max(1, len(config.devices.nics)),
+            "max_disks": max(1, len(config.devices.disks)),
+            "max_vifs": max(1, sum(len(domain.vifs) for domain in domains)),
+            "max_vbds": max(1, sum(len(domain.vbds) for domain in domains)),
+            "max_flows": num_clients + processes + transfers + _SPARE_FLOWS,
+            "max_requests": max(1, processes),
+            "max_loops": max(1, sum(len(program.loops) for program in programs)),
+            "max_populations": max(1, len(populations)),
+            "max_clients": max(1, num_clients),
+        }
     return OsKind(
         IO_COSTS[IO_MODELS[config.devices.model].costs],
         config.limits.max_domains,
         config.limits.max_vcpus,
-        max_nics=max(1, len(config.devices.nics)),
-        max_vifs=max(1, sum(len(domain.vifs) for domain in domains)),
-        max_disks=max(1, len(config.devices.disks)),
-        max_vbds=max(1, sum(len(domain.vbds) for domain in domains)),
-        max_flows=num_clients + processes + transfers + _SPARE_FLOWS,
-        max_requests=max(1, processes),
-        max_loops=max(1, sum(len(program.loops) for program in programs)),
-        max_populations=max(1, len(populations)),
-        max_clients=max(1, num_clients),
+        **limits,
     )
 
 
@@ -73,6 +81,12 @@ def create_devices(host: Host, config: ScenarioConfig) -> None:
         ValueError: something is impossible; names the domain or device.
     """
     control = Devctl(host)
+    is_split = config.devices.model.startswith("xen3")
+
+    def is_emulated(domain: DomainConfig) -> bool:
+        """A fully virtualised guest knows real devices only, which the back end's domain emulates."""
+        return is_split and domain.type == "hvm"
+
     domids = {domain.name: config.domid(i) for i, domain in enumerate(config.domains)}
     nics = {}
     for nic in config.devices.nics:
@@ -94,13 +108,13 @@ def create_devices(host: Host, config: ScenarioConfig) -> None:
                 domids[name],
                 nic=None if vif.nic is None else nics[vif.nic],
                 backend=None if vif.backend is None else domids[vif.backend],
-                mode=vif.mode or IO_MODELS[config.devices.model].vif,
+                mode=vif.mode or ("emulated" if is_emulated(domain) else IO_MODELS[config.devices.model].vif),
                 mtu=vif.mtu,
                 is_offloading=vif.is_offloading,
                 credit_bytes=round(vif.credit_kib * 1024),
                 credit_ns=ms_to_ns(vif.credit_ms) if vif.credit_kib else 0,
             )
-    _create_disks(control, config, domids)
+    _create_disks(control, config, domids, is_emulated)
     # Who talks to whom comes when every interface is there.
     for name, domain in zip(domids, config.domains, strict=True):
         if domain.calls is not None:
@@ -113,7 +127,9 @@ def create_devices(host: Host, config: ScenarioConfig) -> None:
             control.create_transfer(*ends, window=transfer.window)
 
 
-def _create_disks(control: Devctl, config: ScenarioConfig, domids: dict[str, int]) -> None:
+def _create_disks(
+    control: Devctl, config: ScenarioConfig, domids: dict[str, int], is_emulated: Callable[[DomainConfig], bool]
+) -> None:
     disks, next_sector = {}, {}
     for disk in config.devices.disks:
         if disk.backend is not None and disk.backend not in domids:
@@ -132,7 +148,7 @@ def _create_disks(control: Devctl, config: ScenarioConfig, domids: dict[str, int
                 num_sectors=num_sectors,
                 start_sector=next_sector[vbd.disk],
                 is_read_only=vbd.is_read_only,
-                mode=vbd.mode or IO_MODELS[config.devices.model].vbd,
+                mode=vbd.mode or ("emulated" if is_emulated(domain) else IO_MODELS[config.devices.model].vbd),
             )
             next_sector[vbd.disk] += num_sectors
 

@@ -212,11 +212,32 @@ class RewardConfig(Closed):
     taken: float = 0.0
 
 
+class DeviceLimitsConfig(Closed):
+    """Most devices, connections and the like at once; hosts of one layout have the same. ``OsKind`` explains each."""
+
+    max_nics: PositiveInt = 1
+    max_disks: PositiveInt = 1
+    max_vifs: PositiveInt = 1
+    max_vbds: PositiveInt = 1
+    max_flows: PositiveInt = 64
+    max_requests: Annotated[int, Field(ge=1, le=480)] = 64
+    max_loops: PositiveInt = 1
+    max_populations: PositiveInt = 1
+    max_clients: PositiveInt = 64
+
+
 class LimitsConfig(Closed):
-    """Largest machine state an episode may need; spaces are sized by it."""
+    """Largest machine state an episode may need; spaces are sized by it.
+
+    Attributes:
+        max_domains: domains.
+        max_vcpus: guest vCPUs.
+        devices: what belongs to devices; None: just what the scenario has.
+    """
 
     max_domains: PositiveInt = 8
     max_vcpus: PositiveInt = 32
+    devices: DeviceLimitsConfig | None = None
 
 
 class ScenarioConfig(Closed):

@@ -119,7 +119,8 @@ class VbdConfig(Closed):
     Attributes:
         disk: the disk.
         mib: size.
-        mode: ``split``, ``tap``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says.
+        mode: ``split``, ``tap``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says, and
+            ``emulated`` for an HVM guest.
         is_read_only: writes are refused.
     """
 
@@ -135,7 +136,8 @@ class VifConfig(Closed):
     Attributes:
         nic: card of its traffic with the outside; None: only domains behind the same back end.
         backend: name of the domain that serves it; None: the card's.
-        mode: ``flip``, ``copy``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says.
+        mode: ``flip``, ``copy``, ``emulated``, ``inline`` or ``native``; None: as ``devices.model`` says, and
+            ``emulated`` for an HVM guest.
         mtu: bytes of a packet.
         is_offloading: it hands over up to 64 KiB at once.
         credit_kib: it may send so much in every ``credit_ms``; 0: no limit.

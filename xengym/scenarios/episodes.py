@@ -10,7 +10,11 @@ import numpy as np
 from xengym.scenarios.build import check_scenario, with_scheduler
 from xengym.scenarios.config import ScenarioConfig, ScenarioError, SchedulerConfig
 from xengym.scenarios.generator import random_scenario
-from xengym.scenarios.library import RANDOM, load_scenario
+from xengym.scenarios.io_generator import random_io_scenario
+from xengym.scenarios.library import RANDOM, RANDOM_IO, load_scenario
+
+#: Scenarios that are drawn anew for each episode.
+_GENERATORS = {RANDOM: random_scenario, RANDOM_IO: random_io_scenario}
 
 Split = Literal["train", "test"]
 
@@ -29,7 +33,7 @@ class EpisodeSource:
     """Draws episodes of one scenario, or of random scenarios.
 
     Args:
-        scenario: name, YAML file, configuration, or ``"random"``.
+        scenario: name, YAML file, configuration, ``"random"`` or ``"random-io"``.
         split: which range of seeds to draw from.
         data: folder with PlanetLab days, or None.
         scheduler: in place of the scenario's (``build.with_scheduler``).
@@ -50,7 +54,8 @@ class EpisodeSource:
         self.range = SEED_RANGES[split]
         self.fixed: ScenarioConfig | None = None
         self._scheduler = scheduler
-        if scenario != RANDOM:
+        self._generate = _GENERATORS.get(str(scenario))
+        if self._generate is None:
             self.fixed = with_scheduler(load_scenario(scenario), scheduler)
             check_scenario(self.fixed, f"scenario {self.fixed.name!r}", data=data)
         #: A scenario of the shape that all episodes have.
@@ -65,4 +70,5 @@ class EpisodeSource:
         return Episode(self.fixed if self.fixed is not None else self._random(seed), seed)
 
     def _random(self, number: int) -> ScenarioConfig:
-        return with_scheduler(random_scenario(number), self._scheduler)
+        assert self._generate is not None
+        return with_scheduler(self._generate(number), self._scheduler)

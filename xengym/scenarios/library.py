@@ -10,6 +10,9 @@ from xengym.scenarios.config import NAMED_SCENARIOS_DIR, ScenarioConfig, Scenari
 #: The name that stands for a random scenario, drawn anew for each episode (``generator.py``).
 RANDOM = "random"
 
+#: The same for a random scenario with devices (``io_generator.py``).
+RANDOM_IO = "random-io"
+
 
 def scenario_names() -> list[str]:
     """Names of the scenarios that come with the package, sorted."""
@@ -36,7 +39,7 @@ def load_scenario(scenario: str | Path | ScenarioConfig) -> ScenarioConfig:
     if path.suffix not in (".yaml", ".yml"):
         path = NAMED_SCENARIOS_DIR / f"{scenario}.yaml"
         if str(scenario) not in scenario_names():
-            names = ", ".join([*scenario_names(), RANDOM])
+            names = ", ".join([*scenario_names(), RANDOM, RANDOM_IO])
             raise ScenarioError(
                 f"unknown scenario {str(scenario)!r}; expected a path to a .yaml file or one of {names}"
             )

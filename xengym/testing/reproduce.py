@@ -1,7 +1,8 @@
 """The published results that the simulator is held against: one row each, run by `xengym reproduce`.
 
-A row's tolerance is stated before it is measured and is part of the table. Rows whose mechanisms do not exist yet are
-listed as open. What a source says and what is derived from an algorithm that it describes is told apart in `source`.
+A row's tolerance is stated before it is measured and is part of the table. A row that is missed stays in it, with
+what came out and the reason, if it is known. Rows whose mechanisms do not exist yet are listed as open. What a source
+says and what is derived from an algorithm that it describes is told apart in `source`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ class Outcome(NamedTuple):
     Attributes:
         ours: the measured figures, as text.
         is_met: they lie within the row's tolerance.
+        why: if they do not, what stands in the way, as far as it is known; "" if it is not, which is an error to look
+        for.
     """
 
     ours: str
     is_met: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """A row and what came of it; ``verdict`` is ``met``, ``missed`` or ``open``."""
+    """A row and what came of it.
+
+    ``verdict`` is ``met``, ``missed`` or ``open``; ``why`` is the reason of a miss, if it is known.
+    """
 
     row: str
     setup: str
@@ -57,6 +64,7 @@ class Result:
     ours: str | None
     tolerance: str
     verdict: str
+    why: str = ""
 
 
 def run_rows(rows: Iterable[Row], progress: Callable[[], None] | None = None) -> list[Result]:
@@ -68,11 +76,11 @@ def run_rows(rows: Iterable[Row], progress: Callable[[], None] | None = None) ->
     """
     results = []
     for row in rows:
-        ours, verdict = None, "open"
+        ours, verdict, why = None, "open", ""
         if row.measure is not None:
-            ours, is_met = row.measure()
-            verdict = "met" if is_met else "missed"
-        results.append(Result(row.row, row.setup, row.published, row.source, ours, row.tolerance, verdict))
+            ours, is_met, reason = row.measure()
+            verdict, why = ("met", "") if is_met else ("missed", reason)
+        results.append(Result(row.row, row.setup, row.published, row.source, ours, row.tolerance, verdict, why))
         if progress is not None:
             progress()
     return results

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from xengym.envs.driver_domain.stepper import DriverDomainStepper
 from xengym.envs.host.env import HostEnv
-from xengym.scenarios.build import build_host
+from xengym.envs.host.stepper import HostStepper
 from xengym.scenarios.config import ScenarioConfig, ScenarioError, SchedulerConfig
-from xengym.scenarios.library import load_scenario
-from xengym.units import ms_to_ns
 
 #: The scheduler whose limits the agent sets: SEDF-DC and ShareGuard together.
 LIMITING_SCHEDULER = SchedulerConfig(name="share-guard", version="3.0.2", options={"collects_debts": True})
@@ -62,8 +60,8 @@ class DriverDomainEnv(HostEnv):
     As of `Host-v0`.
 
     ## Arguments
-    - `scenario`: a name (default `"isolation"`), a YAML file or a `ScenarioConfig`; some domain must run an operating
-      system.
+    - `scenario`: a name (default `"isolation"`), `"random-io"` (a random host in each episode), a YAML file or a
+      `ScenarioConfig`; some domain must run an operating system.
     - `split`, `action`, `data`, `render_mode`: as of `Host-v0`.
 
     The scheduler is always `share-guard` with `collects_debts`, that is SEDF-DC and ShareGuard together, on the rules
@@ -72,6 +70,8 @@ class DriverDomainEnv(HostEnv):
     ## Version History
     - v0: first version.
     """
+
+    stepper_class: ClassVar[type[HostStepper]] = DriverDomainStepper
 
     def __init__(
         self,
@@ -86,17 +86,7 @@ class DriverDomainEnv(HostEnv):
             scenario, split=split, action=action, scheduler=LIMITING_SCHEDULER, data=data, render_mode=render_mode
         )
         if self.host.sections.get("os_domain") is None:
-            name = load_scenario(scenario).name
             raise ScenarioError(
-                f"scenario {name!r} has no domain whose program is 'os', so there are no driver domains to limit; "
-                "xengym/Host-v0 runs it"
+                f"scenario {self.episode.config.name!r} has no domain whose program is 'os', so there are no driver "
+                "domains to limit; xengym/Host-v0 runs it"
             )
-
-    def _make_stepper(self, config: ScenarioConfig) -> DriverDomainStepper:
-        return DriverDomainStepper(
-            build_host(config),
-            config.limits.max_domains,
-            ms_to_ns(config.control.interval_ms),
-            config.reward.model_dump(),
-            self._is_discrete,
-        )

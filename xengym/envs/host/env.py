@@ -33,7 +33,8 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     1 its greatest; between them the scale is linear or, where the table says so, logarithmic. A cap maps [-1, 0) to
     1..100 % of the domain's vCPUs and [0, 1] to none. The zero vector is the scheduler's defaults. Entries outside [-1,
     1] are clipped; a domain whose entries are not numbers keeps its parameters and counts in `info["refused"]`. Entries
-    of absent domains have no effect.
+    of absent domains have no effect. Dom0 and driver domains are slots like any other: their parameters decide how soon
+    packets and block requests of all others are served.
 
     `action="steps"`: `MultiDiscrete([3] * (max_domains * k))`: 0 lowers, 1 keeps, 2 raises; a logarithmic parameter
     halves or doubles, a linear one moves by a tenth of its range, a cap by 10 % of the domain's vCPUs. `action_masks()`
@@ -42,6 +43,9 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     ## Observation Space
     `Box(0, 1, (max_domains * (9 + k) + 4,), float32)`: for each domain slot present, cpu, steal, blocked, wake_latency,
     demand, attainment, backlog, agreed and its k parameters; then for the host utilisation, switches, domains, agreed.
+    If the scenario has devices (some domain's program is `os`), seven more for each domain, before its parameters:
+    packets, dropped, block, rings, served (CPU that driver domains spent for it), serving (CPU that it spent for
+    others), response.
     All refer to the last control interval; `xengym.envs.host.observations` explains each. Absent domains are all zeros;
     `info["domain_mask"]` says which are present.
 
@@ -52,18 +56,20 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
     ## Reward
     Weighted sum of named terms of the interval, with the scenario's weights: `sla` (mean attainment of service
     levels), `isolation` (minus the shortfall against agreed CPU), `work` (useful CPU), `switching` (minus time lost
-    to switches).
+    to switches), `goodput` (jobs in time among all that ended), `taken` (minus CPU used beyond agreements, driver
+    domains' work included, while others fell short).
 
     ## Episode End
     Truncated after `control.episode_s` of simulated time; never terminated.
 
     ## Information
-    `sla`, `isolation`, `work`, `switching`: the terms before weighting; `refused`: domains whose action was refused;
-    `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of the episode, warm-up
-    included; from `reset` also `scenario` and `episode_seed`.
+    `sla`, `isolation`, `work`, `switching`, `goodput`, `taken`: the terms before weighting; `refused`: domains
+    whose action was refused; `domain_mask`: bool, shape `(max_domains,)`; `time_s`: simulated time since the start of
+    the episode, warm-up included; from `reset` also `scenario` and `episode_seed`.
 
     ## Arguments
-    - `scenario`: a name (`xengym scenarios` lists them), a YAML file, a `ScenarioConfig`, or `"random"`.
+    - `scenario`: a name (`xengym scenarios` lists them), a YAML file, a `ScenarioConfig`, `"random"`, or
+      `"random-io"` (with devices).
     - `split`: `"train"` (default) or `"test"`: from which range episode seeds are drawn.
     - `action`: `"box"` or `"steps"`.
     - `scheduler`: in place of the scenario's: a name (`"sedf"`), a name with a version (`"credit-3.2"`), or a
@@ -80,6 +86,8 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
 
     #: Whether a scheduler without domain parameters is an error: an agent would have nothing to decide.
     needs_parameters: ClassVar[bool] = True
+    #: What a step does.
+    stepper_class: ClassVar[type[HostStepper]] = HostStepper
 
     def __init__(
         self,
@@ -117,7 +125,7 @@ class HostEnv(EpisodicHostEnv[HostStepper]):
         return self.stepper.actions.encode()
 
     def _make_stepper(self, config: ScenarioConfig) -> HostStepper:
-        return HostStepper(
+        return self.stepper_class(
             build_host(config),
             config.limits.max_domains,
             ms_to_ns(config.control.interval_ms),

@@ -19,6 +19,9 @@ cdef class OsNetfront(OsNetback):
     cdef int64_t inline_tx_ns
     cdef int64_t exits_ns
 
+    cdef int64_t _way_ns(
+        self, Vif* vif, Packet* packet, int64_t nic_ns, int64_t inline_ns, int64_t front_ns
+    ) noexcept nogil
     cdef int64_t _rx_ns(self, Vif* vif, Packet* packet) noexcept nogil
     cdef int64_t _tx_ns(self, Vif* vif, Packet* packet) noexcept nogil
     cdef int64_t _begin_front(self, int v, int i) noexcept nogil

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 from xengym.guests.os.core cimport ITEM_NETFRONT, ITEM_SEND, ITEM_SHIFT, make_item
 from xengym.guests.os.netback cimport OsNetback, bytes_ns
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, NET_SLOTS, NO_DEVICE, OUTSIDE, PACKET_ACK, PACKET_ECHO, PACKET_ECHO_REPLY, PACKET_FRAGMENT, PAGE_BYTES,
+    BATCH, MAX_GRANTS, NET_SLOTS, NO_DEVICE, OUTSIDE, PACKET_ACK, PACKET_DATA, PACKET_DATAGRAM, PACKET_ECHO, PACKET_ECHO_REPLY, PACKET_FRAGMENT, PAGE_BYTES,
     VIF_EMULATED, VIF_INLINE, VIF_NATIVE, Packet, Vif,
 )
 from xengym.mechanisms.grant_table cimport grant_access, grant_end
@@ -22,6 +22,10 @@ from xengym.sim.trace cimport TRACE_FRONTEND_RX, TRACE_FRONTEND_TX, trace
 
 cdef int MIN_RX_TARGET = 64
 cdef int MAX_PACKET_PAGES = 17     # 64 KiB that need not begin at a page
+
+
+cdef inline bint carries_data(Packet* packet) noexcept nogil:
+    return packet.kind == PACKET_DATA or packet.kind == PACKET_DATAGRAM
 
 
 cdef class OsNetfront(OsNetback):
@@ -46,41 +50,35 @@ cdef class OsNetfront(OsNetback):
 
     # -- what it costs -------------------------------------------------------------------------------------------
 
-    cdef int64_t _rx_ns(self, Vif* vif, Packet* packet) noexcept nogil:
-        cdef int64_t ns = 0
-        if vif.mode == VIF_NATIVE or vif.mode == VIF_INLINE:
-            ns = self.nic_rx_ns
-            if vif.mode == VIF_INLINE:
-                ns += self.inline_rx_ns
-        else:
-            ns = self.netfront_rx_ns
-            if vif.mode == VIF_EMULATED:
-                ns += self.exits_ns
+    cdef int64_t _way_ns(self, Vif* vif, Packet* packet, int64_t nic_ns, int64_t inline_ns, int64_t front_ns) noexcept nogil:
+        """What the way of a packet costs the guest, and its protocols if it carries no data."""
+        cdef int64_t ns = front_ns
+        if vif.mode == VIF_NATIVE:
+            ns = nic_ns
+        elif vif.mode == VIF_INLINE:
+            ns = nic_ns + inline_ns
+        elif vif.mode == VIF_EMULATED:
+            ns = front_ns + self.exits_ns
         if packet.kind == PACKET_ACK:
             return ns + self.ack_ns
         if packet.kind == PACKET_ECHO or packet.kind == PACKET_ECHO_REPLY:
             return ns + self.echo_ns
-        return ns + self.stack_rx_ns + bytes_ns(packet.bytes, self.stack_rx_per_kib_ns)
+        return ns
+
+    cdef int64_t _rx_ns(self, Vif* vif, Packet* packet) noexcept nogil:
+        cdef int64_t ns = self._way_ns(vif, packet, self.nic_rx_ns, self.inline_rx_ns, self.netfront_rx_ns)
+        if carries_data(packet):
+            ns += self.stack_rx_ns + bytes_ns(packet.bytes, self.stack_rx_per_kib_ns)
+        return ns
 
     cdef int64_t _tx_ns(self, Vif* vif, Packet* packet) noexcept nogil:
-        cdef int64_t ns = 0
-        if vif.mode == VIF_NATIVE or vif.mode == VIF_INLINE:
-            ns = self.nic_tx_ns
-            if vif.mode == VIF_INLINE:
-                ns += self.inline_tx_ns
-        else:
-            ns = self.netfront_tx_ns
-            if vif.mode == VIF_EMULATED:
-                ns += self.exits_ns
-        if packet.kind == PACKET_ACK:
-            return ns + self.ack_ns
-        if packet.kind == PACKET_ECHO or packet.kind == PACKET_ECHO_REPLY:
-            return ns + self.echo_ns
-        ns += self.stack_tx_ns + bytes_ns(packet.bytes, self.stack_tx_per_kib_ns)
-        if not vif.is_offloading:
-            ns += bytes_ns(packet.bytes, self.checksum_per_kib_ns)
-            if vif.mode != VIF_NATIVE:
-                ns += self.small_pages_ns
+        cdef int64_t ns = self._way_ns(vif, packet, self.nic_tx_ns, self.inline_tx_ns, self.netfront_tx_ns)
+        if carries_data(packet):
+            ns += self.stack_tx_ns + bytes_ns(packet.bytes, self.stack_tx_per_kib_ns)
+            if not vif.is_offloading:
+                ns += bytes_ns(packet.bytes, self.checksum_per_kib_ns)
+                if vif.mode != VIF_NATIVE:
+                    ns += self.small_pages_ns
         return ns
 
     # -- receiving -----------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ cdef class OsPrograms(OsBlock):
     cdef void _kick(self, int d) noexcept nogil
     cdef void _begin_request(self, int f) noexcept nogil
     cdef void _next_stage(self, int r) noexcept nogil
+    cdef int64_t _any_sector(self, int d, Service* service) noexcept nogil
     cdef void _call(self, int r) noexcept nogil
     cdef void _answer(self, int r) noexcept nogil
     cdef void _free_request(self, int r) noexcept nogil

@@ -294,7 +294,7 @@ cdef class OsPrograms(OsBlock):
         if request.stage == STAGE_BEFORE:
             request.stage = STAGE_DISK
             if _happens(service.key, &service.counter, service.disk_ppm):
-                request.sector = (draw_bits(service.key, &service.counter) >> 1) % (1 << 20)
+                request.sector = self._any_sector(d, service)
                 if self.submit_block(d, request.sector, service.disk_bytes, service.is_writing, service.is_writing, r):
                     return
         if request.stage == STAGE_DISK:
@@ -308,6 +308,14 @@ cdef class OsPrograms(OsBlock):
                 self.put_job(d, (JOB_REQUEST << JOB_SHIFT) | r)
                 return
         self._answer(r)
+
+    cdef int64_t _any_sector(self, int d, Service* service) noexcept nogil:
+        """Somewhere on the domain's first block device."""
+        cdef int i = self.block_domain[d].vbd
+        cdef int64_t places = 1
+        if i != NO_DEVICE:
+            places = max(places, self.vbd[i].num_sectors - service.disk_bytes // BLOCK_SECTOR)
+        return <int64_t>((draw_bits(service.key, &service.counter) >> 1) % <uint64_t>places)
 
     cdef void _call(self, int r) noexcept nogil:
         """Ask the other domain's service."""
