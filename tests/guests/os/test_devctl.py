@@ -49,6 +49,7 @@ REFUSALS = (
     ("create_vif", (1,), {"nic": 0, "mtu": 67}, "mtu must be 68..1500, found 67"),
     ("create_vif", (1,), {"nic": 0, "credit_bytes": -1}, "credit_bytes must be 0"),
     ("create_vif", (1,), {"nic": 0, "credit_bytes": 9}, r"credit_ns must be 1..1e\+12, found 0"),
+    ("create_vif", (1,), {"nic": 1, "mode": "inline", "credit_bytes": 9, "credit_ns": 9}, "without a back end"),
     ("create_vif", (2,), {"nic": 0}, "domain 2 may not use network card 0"),
     ("set_vif_credit", (3,), {"credit_bytes": 0, "credit_ns": 0}, "no virtual interface 3 on this host"),
     ("set_vif_credit", (0,), {"credit_bytes": 9, "credit_ns": 0}, r"credit_ns must be 1..1e\+12, found 0"),

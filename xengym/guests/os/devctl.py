@@ -171,8 +171,7 @@ class Devctl:
         if nic is not None and int(self.host.sections["nic"]["backend"][nic]) != back:
             raise ValueError(f"domain {domid}: the card's driver and the interface's back end must be one domain")
         _check_range("mtu", mtu, 68, 1500)
-        _check_range("credit_bytes", credit_bytes, 0, 2**40)
-        _check_range("credit_ns", credit_ns, 1 if credit_bytes else 0, 10**12)
+        _check_credit(credit_bytes, credit_ns, back)
         return self.kind.add_vif(
             front,
             back,
@@ -189,8 +188,7 @@ class Devctl:
         """Limit what an interface may send; 0 bytes: no limit."""
         self._control.authorise()
         self._check_in_use("vif", vif, "virtual interface")
-        _check_range("credit_bytes", credit_bytes, 0, 2**40)
-        _check_range("credit_ns", credit_ns, 1 if credit_bytes else 0, 10**12)
+        _check_credit(credit_bytes, credit_ns, int(self.host.sections["vif"]["backend"][vif]))
         self.kind.set_credit(vif, credit_bytes, credit_ns)
 
     def destroy_vif(self, vif: int) -> None:
@@ -342,6 +340,13 @@ class Devctl:
         in_use = self.host.sections[section]["in_use"]
         if not 0 <= number < len(in_use) or not in_use[number]:
             raise ValueError(f"no {what} {number} on this host")
+
+
+def _check_credit(credit_bytes: int, credit_ns: int, backend: int) -> None:
+    _check_range("credit_bytes", credit_bytes, 0, 2**40)
+    _check_range("credit_ns", credit_ns, 1 if credit_bytes else 0, 10**12)
+    if credit_bytes and backend < 0:
+        raise ValueError(f"credit_bytes must be 0 without a back end, which is who limits, found {credit_bytes}")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
