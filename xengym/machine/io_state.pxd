@@ -131,6 +131,7 @@ cdef struct Vif:
     int32_t rx_target         # receive buffers it wants posted
     int32_t num_tx_free
     int32_t num_rx_free
+    int32_t promised          # buffers that packets which the back end holds will take
     int32_t notify_due        # the frontend has to be notified at the end of the batch
     uint16_t tx_slot[256]     # id in each slot of the ring: of the request, then of the response
     uint16_t rx_slot[256]

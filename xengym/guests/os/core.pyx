@@ -222,12 +222,11 @@ cdef class OsCore(GuestKind):
             os.set_aside_ns = -1
         else:
             work_ns = self.begin_program(v)
-        if work_ns >= 0:
+        # Background work never ends, so what is owed is done before it.
+        if work_ns >= 0 and (work_ns != FOREVER or os.owed_ns == 0):
             os.mode = MODE_PROGRAM
-            if work_ns != FOREVER:
-                work_ns += os.owed_ns
-                os.owed_ns = 0
-            self.host.set_work(v, work_ns)
+            self.host.set_work(v, work_ns if work_ns == FOREVER else work_ns + os.owed_ns)
+            os.owed_ns = 0
         elif os.owed_ns > 0:
             os.mode = MODE_KERNEL
             os.item = ITEM_NONE

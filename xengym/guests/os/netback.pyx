@@ -57,13 +57,14 @@ cdef class OsNetback(OsVif):
         cdef Vif* vif = &self.vif[i]
         if not vif.is_connected or self.m.io[vif.frontend].traffic_stopped:
             return False
-        if fifo_count(&vif.queue) >= NET_SLOTS or fifo_count(&vif.queue) + packet.pages > ring_requests(&vif.rx):
+        if vif.promised + packet.pages > <int>ring_requests(&vif.rx):
             # The guest is told to offer more the next time it runs, as Xen's front end does under pressure.
             vif.rx_target = min(NET_SLOTS, 2 * vif.rx_target)
             ring_want_requests(&vif.rx)
             return False
         self.held[i * NET_SLOTS + vif.queue.tail % NET_SLOTS] = packet[0]
         vif.queue.tail += 1
+        vif.promised += packet.pages
         self.queue_item(vif.backend, make_item(ITEM_NETBACK_RX, 0))
         return True
 
@@ -145,11 +146,10 @@ cdef class OsNetback(OsVif):
         cdef int i, k, count = self.os[v].num_staged
         for k in range(count):
             i = staged_vif[k]
-            if i == NO_DEVICE or ring_requests(&self.vif[i].rx) < staged[k].pages:
-                if i != NO_DEVICE:
-                    self.vif[i].rx_dropped += 1
+            if i == NO_DEVICE:
                 self.dropped(&staged[k])
             else:
+                self.vif[i].promised -= staged[k].pages
                 self._fill_ring(i, &staged[k])
         self.os[v].num_staged = 0
         self._notify_frontends(d)

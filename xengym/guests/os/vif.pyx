@@ -188,6 +188,7 @@ cdef class OsVif(OsNic):
             vif.rx_dropped += 1
             self.dropped(&self.held[i * NET_SLOTS + position % NET_SLOTS])
         vif.queue.head = vif.queue.tail
+        vif.promised = 0
         self.m.io[vif.frontend].tx_pending -= <int>ring_requests(&vif.tx)
         # What the front end has not taken yet: packets that it has sent, which are not lost, and such for it, which are.
         while ring_responses(&vif.tx):
