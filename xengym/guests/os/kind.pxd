@@ -8,4 +8,7 @@ cdef class OsKind(OsClients):
     cdef int64_t* restart_ns  # CPU time that a domain takes to start again
 
     cdef void _crash(self, int d) noexcept nogil
+    cdef void _drop_in_hand(self, int d, int kind) noexcept nogil
+    cdef void _stop_vcpus(self, int d) noexcept nogil
+    cdef void _empty_card(self, int n) noexcept nogil
     cdef void _restart(self, int d) noexcept nogil

@@ -185,19 +185,10 @@ cdef class OsKind(OsClients):
         )
 
     cdef void _crash(self, int d) noexcept nogil:
-        cdef Domain* dom = &self.m.domain[d]
-        cdef OsVcpu* os
-        cdef Nic* nic
-        cdef int i, n, v, k, f, kind, job
+        cdef int i, f, n
         self.os_domain[d].has_crashed = 1
         self.os_domain[d].crashes += 1
-        for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
-            os = &self.os[v]
-            kind = os.item >> ITEM_SHIFT
-            if v == dom.first_vcpu and os.mode == MODE_KERNEL and kind == ITEM_NIC:
-                for k in range(os.num_staged):  # packets that the driver had in hand
-                    self.dropped(self.staged + d * BATCH + k)
-                os.num_staged = 0
+        self._drop_in_hand(d, ITEM_NIC)
         for i in range(self.max_vifs):
             if self.vif[i].in_use and (self.vif[i].backend == d or self.vif[i].frontend == d):
                 self.disconnect(i)
@@ -205,14 +196,34 @@ cdef class OsKind(OsClients):
         for f in range(self.max_flows):
             if self.flow[f].state != FLOW_FREE and (self.flow[f].end[0] == d or self.flow[f].end[1] == d):
                 self._give_up(f)
+        # What it had taken from guests' rings was counted with their interfaces.
+        self._drop_in_hand(d, ITEM_NETBACK_RX)
+        self._drop_in_hand(d, ITEM_NETFRONT)
+        self._drop_in_hand(d, ITEM_SEND)
+        self._stop_vcpus(d)
+        for i in range(4):
+            self.ports[d].pending[i] = 0
+        for n in range(self.max_nics):
+            if self.nic[n].in_use and self.nic[n].backend == d:
+                self._empty_card(n)
+        self.m.io[d].nic_pending = 0
+
+    cdef void _drop_in_hand(self, int d, int kind) noexcept nogil:
+        """If a driver of this kind is at work, the packets that it has in hand are lost."""
+        cdef OsVcpu* os = &self.os[self.m.domain[d].first_vcpu]
+        cdef int k
+        if os.mode == MODE_KERNEL and os.item >> ITEM_SHIFT == kind:
+            for k in range(os.num_staged):
+                self.dropped(self.staged + d * BATCH + k)
+            os.num_staged = 0
+
+    cdef void _stop_vcpus(self, int d) noexcept nogil:
+        """Whatever its vCPUs were doing is over; what was charged for it and will not be done is taken back."""
+        cdef Domain* dom = &self.m.domain[d]
+        cdef OsVcpu* os
+        cdef int v, job
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
-            if v == dom.first_vcpu:
-                kind = os.item >> ITEM_SHIFT
-                for k in range(os.num_staged):
-                    if kind == ITEM_NETBACK_RX or kind == ITEM_NETFRONT or kind == ITEM_SEND:
-                        self.dropped(self.staged + d * BATCH + k)
-            # What was charged and will not be done is taken back.
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
             if self.m.vcpu[v].work_left_ns != FOREVER:
                 self.m.io[d].idle_ns -= self._left_ns(v)
@@ -225,17 +236,15 @@ cdef class OsKind(OsClients):
             # A loop begins its piece anew; a request, whose connection is gone, comes to its end when it is its turn.
             if job >> JOB_SHIFT == JOB_LOOP or job >> JOB_SHIFT == JOB_REQUEST:
                 self.put_job(d, job)
-        for i in range(4):
-            self.ports[d].pending[i] = 0
-        for n in range(self.max_nics):
-            nic = &self.nic[n]
-            if nic.in_use and nic.backend == d:
-                while nic.buffered.head < nic.buffered.tail:
-                    nic.rx_dropped += 1
-                    self.dropped(&self.buffer[n * NIC_SLOTS + nic.buffered.head % NIC_SLOTS])
-                    nic.buffered.head += 1
-                nic.irq_is_on = 0
-        self.m.io[d].nic_pending = 0
+
+    cdef void _empty_card(self, int n) noexcept nogil:
+        """What lies in a card's buffers is lost, and nobody hears of what comes."""
+        cdef Nic* nic = &self.nic[n]
+        while nic.buffered.head < nic.buffered.tail:
+            nic.rx_dropped += 1
+            self.dropped(&self.buffer[n * NIC_SLOTS + nic.buffered.head % NIC_SLOTS])
+            nic.buffered.head += 1
+        nic.irq_is_on = 0
 
     cdef void _restart(self, int d) noexcept nogil:
         cdef Domain* dom = &self.m.domain[d]
