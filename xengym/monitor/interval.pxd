@@ -3,6 +3,9 @@ from libc.stdint cimport int32_t, int64_t
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport Machine
 
+cdef enum:
+    NUM_CPU_TOTALS = 13           # of DomainTotals, those before the ones of devices
+
 # Running totals of one domain; the difference of two is an interval.
 cdef struct DomainTotals:
     int64_t cpu_ns
@@ -18,6 +21,7 @@ cdef struct DomainTotals:
     int64_t jobs_dropped
     int64_t work_submitted_ns
     int64_t response_ns
+    # From here on only on hosts with devices.
     int64_t packets               # network packets to and from it
     int64_t dropped               # of them, lost on this host
     int64_t block_requests
@@ -35,7 +39,7 @@ cdef struct DomainInterval:
     double agreed_pcpus
     int32_t is_present            # exists and has started
     int32_t ring_pending          # packets and requests in its rings at its end that wait for the other side
-    int32_t is_backend
+    int32_t reserved
     int32_t num_vcpus
 
 cdef struct HostInterval:

@@ -106,15 +106,15 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
     now.jobs_dropped = dom.jobs_dropped
     now.work_submitted_ns = dom.work_submitted_ns
     now.response_ns = dom.response_ns
-    now.packets = io.rx_packets + io.tx_packets
-    now.dropped = io.rx_dropped + io.tx_dropped
-    now.block_requests = io.block_requests
-    now.page_exchanges = io.page_exchanges
-    now.served_ns = io.served_ns
-    now.serving_ns = io.serving_ns
-    record.ring_pending = io.rx_pending + io.tx_pending
-    record.is_backend = io.is_backend
-    for i in range(<int>(sizeof(DomainTotals) // sizeof(int64_t))):
+    if m.num_device_timers:
+        now.packets = io.rx_packets + io.tx_packets
+        now.dropped = io.rx_dropped + io.tx_dropped
+        now.block_requests = io.block_requests
+        now.page_exchanges = io.page_exchanges
+        now.served_ns = io.served_ns
+        now.serving_ns = io.serving_ns
+        record.ring_pending = io.rx_pending + io.tx_pending
+    for i in range(<int>(sizeof(DomainTotals) // sizeof(int64_t)) if m.num_device_timers else NUM_CPU_TOTALS):
         delta[i] = new[i] - old[i]
         old[i] = new[i]
     record.num_vcpus = dom.num_vcpus

@@ -32,12 +32,12 @@ cdef class LimitDecoder(ActionDecoder):
     cdef bint controls(self, int d) noexcept nogil:
         return self.host.m.domain[d].in_use and not self.host.m.io[d].is_backend
 
-    cdef void range_of(self, int d, int i, TunableRange* out) noexcept nogil:
+    cdef TunableRange* range_of(self, int d, int i) noexcept nogil:
         cdef double agreed
-        out[0] = self.ranges[i]
         if i == 0:
             agreed = self.host.m.domain[d].agreed_pcpus / self.host.m.domain[d].num_vcpus
-            out.default_value = min(max(<int64_t>(agreed * PPM + 0.5), LEAST_PPM), PPM)
+            self.ranges[0].default_value = min(max(<int64_t>(agreed * PPM + 0.5), LEAST_PPM), PPM)
+        return &self.ranges[i]
 
     cdef void complete(self, int d, int64_t* values) noexcept nogil:
         values[EXTRATIME] = 0      # a limit, and not only a reservation

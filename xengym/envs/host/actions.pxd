@@ -21,7 +21,7 @@ cdef class ActionDecoder:
     cdef int chosen[4]                 # their places among the scheduler's tunables
     cdef TunableRange ranges[4]        # by place in the action
     cdef bint controls(self, int d) noexcept nogil
-    cdef void range_of(self, int d, int i, TunableRange* out) noexcept nogil
+    cdef TunableRange* range_of(self, int d, int i) noexcept nogil
     cdef void complete(self, int d, int64_t* values) noexcept nogil
     cdef int apply_box(self, const float* action) noexcept nogil
     cdef int apply_steps(self, const int64_t* action) noexcept nogil

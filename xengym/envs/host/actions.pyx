@@ -60,9 +60,9 @@ cdef class ActionDecoder:
         """Whether the action has a say in domain slot d."""
         return self.host.m.domain[d].in_use
 
-    cdef void range_of(self, int d, int i, TunableRange* out) noexcept nogil:
-        """The range of the action's i-th parameter for domain slot d."""
-        out[0] = self.ranges[i]
+    cdef TunableRange* range_of(self, int d, int i) noexcept nogil:
+        """The range of the action's i-th parameter for domain slot d; good until the next call."""
+        return &self.ranges[i]
 
     cdef void complete(self, int d, int64_t* values) noexcept nogil:
         """What goes with the parameters that the action sets."""
@@ -71,7 +71,7 @@ cdef class ActionDecoder:
         """Set every present domain's parameters; returns how many domains' actions were refused (not a number)."""
         cdef Machine* m = &self.host.m
         cdef int64_t values[MAX_TUNABLES]
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef int d, i, refused = 0
         cdef bint bad
         for d in range(self.num_domains):
@@ -84,9 +84,9 @@ cdef class ActionDecoder:
                 if isnan(action[d * self.num_tunables + i]):
                     bad = True
                 else:
-                    self.range_of(d, i, &r)
+                    r = self.range_of(d, i)
                     values[self.chosen[i]] = decode_value(
-                        &r, action[d * self.num_tunables + i], 100 * m.domain[d].num_vcpus
+                        r, action[d * self.num_tunables + i], 100 * m.domain[d].num_vcpus
                     )
             if bad:
                 refused += 1
@@ -99,7 +99,7 @@ cdef class ActionDecoder:
         cdef Machine* m = &self.host.m
         cdef int64_t values[MAX_TUNABLES]
         cdef int64_t step
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef int d, i, k, refused = 0
         cdef bint bad
         for d in range(self.num_domains):
@@ -112,9 +112,9 @@ cdef class ActionDecoder:
                 if step < STEP_LOWER or step > STEP_RAISE:
                     bad = True
                 else:
-                    self.range_of(d, i, &r)
+                    r = self.range_of(d, i)
                     k = self.chosen[i]
-                    values[k] = step_value(&r, values[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+                    values[k] = step_value(r, values[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
             if bad:
                 refused += 1
             else:
@@ -125,20 +125,20 @@ cdef class ActionDecoder:
     def decode(self, action):
         """Parameters that a box action asks for: ``int64`` of shape ``(num_domains, num_tunables)``; -1 where absent."""
         cdef Machine* m = &self.host.m
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef const float[:, ::1] given = np.ascontiguousarray(action, dtype=np.float32).reshape(self.num_domains, -1)
         values = np.full((self.num_domains, self.num_tunables), -1, dtype=np.int64)
         for d in range(self.num_domains):
             if self.controls(d):
                 for i in range(self.num_tunables):
-                    self.range_of(d, i, &r)
-                    values[d, i] = decode_value(&r, given[d, i], 100 * m.domain[d].num_vcpus)
+                    r = self.range_of(d, i)
+                    values[d, i] = decode_value(r, given[d, i], 100 * m.domain[d].num_vcpus)
         return values
 
     def encode(self, values=None):
         """Box action that sets the given parameters, or the present ones: ``float32`` of shape ``(size,)``."""
         cdef Machine* m = &self.host.m
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef int64_t present[MAX_TUNABLES]
         action = np.zeros((self.num_domains, self.num_tunables), dtype=np.float32)
         for d in range(self.num_domains):
@@ -146,14 +146,14 @@ cdef class ActionDecoder:
                 self.scheduler.get_tunables(d, present)
                 for i in range(self.num_tunables):
                     value = present[self.chosen[i]] if values is None else values[d][i]
-                    self.range_of(d, i, &r)
-                    action[d, i] = encode_value(&r, value, 100 * m.domain[d].num_vcpus)
+                    r = self.range_of(d, i)
+                    action[d, i] = encode_value(r, value, 100 * m.domain[d].num_vcpus)
         return action.ravel()
 
     def masks(self):
         """Legal steps: ``bool`` of shape ``(3 * size,)``; for an absent domain only "keep" is legal."""
         cdef Machine* m = &self.host.m
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef int k
         cdef int64_t present[MAX_TUNABLES]
         legal = np.zeros((self.num_domains, self.num_tunables, 3), dtype=bool)
@@ -162,10 +162,10 @@ cdef class ActionDecoder:
             if self.controls(d):
                 self.scheduler.get_tunables(d, present)
                 for i in range(self.num_tunables):
-                    self.range_of(d, i, &r)
+                    r = self.range_of(d, i)
                     k = self.chosen[i]
                     for step in (STEP_LOWER, STEP_RAISE):
-                        moved = step_value(&r, present[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
+                        moved = step_value(r, present[k], step - STEP_KEEP, 100 * m.domain[d].num_vcpus)
                         legal[d, i, step] = moved != present[k]
         return legal.ravel()
 

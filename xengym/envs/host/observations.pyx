@@ -92,7 +92,7 @@ cdef class ObservationEncoder:
         cdef HostInterval* whole = self.monitor.whole
         cdef DomainInterval* record
         cdef int64_t values[MAX_TUNABLES]
-        cdef TunableRange r
+        cdef TunableRange* r
         cdef double length_ns = whole.end_ns - whole.start_ns
         cdef double host_ns, vcpus_ns, latency_ns, rate_hz
         cdef double agreed = 0.0
@@ -126,9 +126,9 @@ cdef class ObservationEncoder:
                 self._encode_io(record, host_ns, length_ns, out + NUM_DOMAIN_FEATURES)
             self.scheduler.get_tunables(d, values)
             for i in range(self.actions.num_tunables):
-                self.actions.range_of(d, i, &r)
+                r = self.actions.range_of(d, i)
                 out[first_parameter + i] = unit(
-                    0.5 + 0.5 * encode_value(&r, values[self.actions.chosen[i]], 100 * record.num_vcpus)
+                    0.5 + 0.5 * encode_value(r, values[self.actions.chosen[i]], 100 * record.num_vcpus)
                 )
             out += width
         rate_hz = 1e9 * whole.switches / host_ns
