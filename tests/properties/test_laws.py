@@ -5,22 +5,19 @@ Each random history is lived by three hosts: one is traced, one is not and is ru
 comes anew out of a snapshot or a pickle now and then. They must agree to the last bit.
 """
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
 from tests.properties.subjects import SUBJECTS
+from tests.properties.three_hosts import MS, US, ThreeHosts, lengths_ns
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
 from xengym.guests.process import ProcessKind
 from xengym.guests.programs import Hog, OnOff, Periodic, Process, Replay, Server, WorkList, Xenbaked
@@ -32,8 +29,6 @@ from xengym.machine.costs import Costs
 from xengym.machine.topology import Topology
 from xengym.sim.random import DistributionSpec
 
-US = 1_000
-MS = 1_000_000
 MAX_DOMAINS = 5
 MAX_VCPUS = 12
 PAUSE_BLOCKED = 1
@@ -51,7 +46,6 @@ topologies = st.sampled_from(
     ]
 )
 # Lengths that collide with each other, with ticks and with slices, and some that do not.
-lengths_ns = st.one_of(st.sampled_from([1, 100 * US, MS, 5 * MS, 10 * MS, 30 * MS]), st.integers(1, 40 * MS))
 # Guests work for so long at least: a hypervisor is asked a million times a second by one that yields after each
 # microsecond.
 SHORTEST = 50 * US
@@ -84,7 +78,7 @@ open_programs = st.one_of(
 )
 
 
-class Histories(RuleBasedStateMachine):
+class Histories(ThreeHosts):
     assert_laws = None
     subject_names = tuple(SUBJECTS)
 
@@ -123,24 +117,13 @@ class Histories(RuleBasedStateMachine):
         for _ in range(data.draw(st.integers(1, 3))):
             self.create_domain(data, start_ns=0)
 
-    @property
-    def host(self):
-        return self.hosts[0]
-
     def domids(self):
         domains = self.host.sections["domain"]
         return domains["domid"][domains["in_use"] == 1].tolist()
 
     def on_all(self, operation):
         """Do the same to each host; they must answer alike."""
-        answers = []
-        for host in self.hosts:
-            try:
-                answers.append(operation(host))
-            except ValueError as error:
-                answers.append(str(error))
-        assert answers.count(answers[0]) == len(answers), f"the hosts answer differently: {answers}"
-        return answers[0]
+        return self.answers_of(operation)[0]
 
     def a_scheduler(self, data):
         """A subject, and a function that makes its scheduler with options drawn once."""
@@ -354,15 +337,6 @@ class Histories(RuleBasedStateMachine):
                 io["prev_tx_at_ns"][slot] = io["last_tx_at_ns"][slot]
                 io["last_tx_at_ns"][slot] = host.now_ns
 
-    def run_for(self, length_ns, cuts):
-        until_ns = self.host.now_ns + length_ns
-        self.hosts[0].run_until(until_ns)
-        for cut in range(1, cuts):
-            self.hosts[1].run_until(until_ns - length_ns + length_ns * cut // cuts)
-        self.hosts[1].run_until(until_ns)
-        self.hosts[2].run_until(until_ns)
-        assert not self.host.sections["clock"]["pending"].any(), "a pass was left behind"
-
     @rule(length_ns=lengths_ns, cuts=st.integers(1, 9))
     def run(self, length_ns, cuts):
         self.run_for(length_ns, cuts)
@@ -370,32 +344,6 @@ class Histories(RuleBasedStateMachine):
     @rule(length_ns=st.integers(100 * MS, 1000 * MS))
     def run_long(self, length_ns):
         self.run_for(length_ns, 2)
-
-    @rule(length_ns=lengths_ns, how=st.sampled_from(["restore", "elsewhere", "pickle"]))
-    def come_anew(self, length_ns, how):
-        """The third host goes ahead, and comes back."""
-        third = self.hosts[2]
-        snapshot = third.snapshot()
-        if how == "restore":
-            third.run_until(third.now_ns + length_ns)
-            third.restore(snapshot)
-        elif how == "elsewhere":
-            self.hosts[2] = self.make()
-            self.hosts[2].restore(snapshot)
-        else:
-            self.hosts[2] = pickle.loads(pickle.dumps(third))
-        assert self.hosts[2].snapshot() == snapshot
-
-    @invariant()
-    def the_laws_hold(self):
-        if hasattr(self, "hosts"):
-            self.assert_laws(self.host, self.gone_running_ns)
-
-    @invariant()
-    def all_hosts_agree(self):
-        if hasattr(self, "hosts"):
-            digests = [host.digest() for host in self.hosts]
-            assert digests.count(digests[0]) == len(digests), "the same history led to different states"
 
 
 def histories(assert_laws, *names):

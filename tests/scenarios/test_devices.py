@@ -54,6 +54,11 @@ def test_it_runs_and_answers():
     [
         (("domains", 1, "vifs", 0, "nic"), "eth7", "nic 'eth7' is not among devices.nics .eth0."),
         (("domains", 1, "vbds", 0, "disk"), "sdz", "disk 'sdz' is not among devices.disks .sda."),
+        (
+            ("domains", 1, "vbds"),
+            [],
+            "a program goes to the disk .disk_frac above 0., so a block device .vbds. is needed",
+        ),
         (("domains", 1, "vifs"), [], "clients need a network interface"),
         (("domains", 1, "calls"), "batch", "'batch' is no domain whose program is 'os'"),
         (("domains", 2, "vifs"), [{"nic": "eth0"}], "only a domain whose program is 'os' has devices"),

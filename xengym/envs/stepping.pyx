@@ -86,7 +86,7 @@ cdef class Stepper:
         obs = np.empty(self.num_features, dtype=np.float32)
         present = np.empty(num_domains, dtype=bool)
         cdef Py_buffer obs_buffer, present_buffer, action_buffer
-        cdef double terms[6]
+        cdef double terms[NUM_TERMS]
         cdef int64_t extras[MAX_EXTRAS]
         cdef double reward
         cdef int refused, d

@@ -308,6 +308,12 @@ def _check_devices(where: str, domain: DomainConfig, scenario: ScenarioConfig) -
         if peer is not None and peer not in with_os:
             known = ", ".join(names)
             raise ValueError(f"{where}: {peer!r} is no domain whose program is 'os'; the domains are {known}")
+    if isinstance(domain.program, OsConfig) and not domain.vbds:
+        service = domain.program.service
+        if any(loop.disk_frac > 0 for loop in domain.program.loops) or (service is not None and service.disk_frac > 0):
+            raise ValueError(
+                f"{where}: a program goes to the disk (disk_frac above 0), so a block device (vbds) is needed"
+            )
     if domain.clients and not domain.vifs:
         raise ValueError(f"{where}: clients need a network interface (vifs) to talk to")
 

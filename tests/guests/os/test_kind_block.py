@@ -3,8 +3,9 @@
 import pytest
 
 from tests.guests.os.block_rig import MS, SECOND, SPLIT_COSTS
+from xengym.guests.os.devctl import Devctl
 from xengym.guests.os.kind import OsKind
-from xengym.guests.os.specs import Loop, Os
+from xengym.guests.os.specs import Clients, Loop, Os, Service
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.disk_model import DISKS
@@ -122,3 +123,61 @@ def test_a_digest_does_not_depend_on_where_a_run_was_interrupted() -> None:
     for part in range(1, 101):
         other.run_until(part * 10 * MS)
     assert host.digest() == other.digest()
+
+
+ASKS = Os(service=Service(COMPUTES, disk_frac=1.0, disk_bytes=8_192))
+
+
+def asked(*, has_disk):
+    """Clients of a server each of whose requests reads the disk, if there is one."""
+    kind = OsKind(SPLIT_COSTS, 2, 2, num_records=1_000)
+    host = Host(Topology.flat(2), CreditScheduler(), [kind], max_domains=2, max_vcpus=2, seed=3)
+    domctl, devices = Domctl(host), Devctl(host)
+    domctl.create_domain(0, Os())
+    domctl.create_domain(1, ASKS)
+    devices.create_vif(1, nic=devices.create_nic(0))
+    vbd = None
+    if has_disk:
+        vbd = devices.create_vbd(1, disk=devices.create_disk(0), num_sectors=2_000_000)
+    devices.create_clients(1, Clients("closed", DistributionSpec("constant", 10 * MS), num=3))
+    return host, devices, vbd
+
+
+def counts(host):
+    population = host.sections["population"][0]
+    return int(population["answered"]), int(population["failed"])
+
+
+def test_requests_that_need_a_disk_fail_when_there_is_none_and_are_reported():
+    host, *_ = asked(has_disk=False)
+    host.run_until(SECOND)
+    answered, failed = counts(host)
+    assert answered == 0
+    assert failed > 100
+    assert host.sections["domain"]["jobs_dropped"][1] == failed
+
+
+def test_requests_fail_from_the_moment_their_disk_is_taken_away():
+    host, devices, vbd = asked(has_disk=True)
+    host.run_until(SECOND)
+    before, failed = counts(host)
+    assert before > 50
+    assert failed == 0
+    devices.destroy_vbd(vbd)
+    host.run_until(2 * SECOND)
+    answered, failed = counts(host)
+    # What the disk had answered may still have been on its way to the client.
+    assert answered - before <= 3
+    assert failed > 100
+
+
+def test_a_loop_whose_disk_is_taken_away_fails_and_does_not_count_as_done():
+    host, kind, _ = make(READER)
+    host.run_until(SECOND)
+    done = int(host.sections["domain"]["jobs_done"][1])
+    kind.remove_vbd(0)
+    host.run_until(2 * SECOND)
+    domain = host.sections["domain"][1]
+    assert domain["jobs_done"] == done
+    assert domain["jobs_dropped"] > 50
+    assert domain["jobs_submitted"] - domain["jobs_done"] - domain["jobs_dropped"] in (0, 1)

@@ -34,13 +34,13 @@ cdef class DispatchStepper(Stepper):
         self.extra_names = ("pcpu", "decisions")
 
     def begin(self):
-        cdef double terms[6]
+        cdef double terms[NUM_TERMS]
         cdef double reward
         Stepper.begin(self)
         self._to_next_decision(terms, &reward)
 
     cdef void _to_next_decision(self, double* terms, double* reward) noexcept nogil:
-        cdef double of_interval[6]
+        cdef double of_interval[NUM_TERMS]
         cdef int64_t end_ns = self.monitor.whole.end_ns + self.interval_ns
         cdef int k
         reward[0] = 0.0

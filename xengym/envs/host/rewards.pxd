@@ -9,5 +9,5 @@ cdef class RewardTerms:
     cdef Host host
     cdef IntervalMonitor monitor
     cdef readonly int num_domains
-    cdef double weights[6]
+    cdef double weights[NUM_TERMS]
     cdef double compute(self, double* terms) noexcept nogil

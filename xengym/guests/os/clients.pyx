@@ -23,7 +23,7 @@ from xengym.machine.io_state cimport (
 from xengym.machine.state cimport NO_VCPU, device_timer
 from xengym.sim.random cimport STREAM_CLIENTS, draw_ns, draw_unit, stream_key
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
-from xengym.sim.trace cimport TRACE_CLIENT_DONE, TRACE_CLIENT_SEND, TRACE_JOB_DROP, trace
+from xengym.sim.trace cimport TRACE_CLIENT_DONE, TRACE_CLIENT_SEND, trace
 
 import numpy as np
 
@@ -248,8 +248,7 @@ cdef class OsClients(OsPrograms):
         """A request has failed."""
         cdef Population* population = &self.population[k]
         population.failed += 1
-        self.m.domain[population.domain].jobs_dropped += 1
-        trace(self.m, TRACE_JOB_DROP, 0, NO_VCPU, population.domain, 0)
+        self._drop_job(population.domain)
         if c >= 0:
             self._after_request(k, c)
 

@@ -68,7 +68,6 @@ cdef struct Programs:
     int64_t first_accept
     int64_t last_accept
     int64_t refused           # requests for which there was no room
-    int64_t disk_position
     int64_t bulk_bytes        # of bulk connections: received
     int64_t bulk_bytes_acked  # and sent, as far as acknowledged
     int32_t has_background    # it computes whenever nothing else is to be done

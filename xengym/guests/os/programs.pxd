@@ -36,6 +36,7 @@ cdef class OsPrograms(OsBlock):
     cdef int first_loop_timer
 
     cdef void put_job(self, int d, int job) noexcept nogil
+    cdef void _drop_job(self, int d) noexcept nogil
     cdef void _kick(self, int d) noexcept nogil
     cdef void _begin_request(self, int f) noexcept nogil
     cdef void _next_stage(self, int r) noexcept nogil
@@ -46,4 +47,4 @@ cdef class OsPrograms(OsBlock):
     cdef bint _accept(self, int d) noexcept nogil
     cdef int64_t _answer_bytes(self, Service* service) noexcept nogil
     cdef void _begin_loop(self, int i) noexcept nogil
-    cdef void _loop_done(self, int i) noexcept nogil
+    cdef void _loop_done(self, int i, bint failed) noexcept nogil

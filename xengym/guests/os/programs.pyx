@@ -179,6 +179,11 @@ cdef class OsPrograms(OsBlock):
         programs.last_job += 1
         self._kick(d)
 
+    cdef void _drop_job(self, int d) noexcept nogil:
+        """A job of domain d has failed."""
+        self.m.domain[d].jobs_dropped += 1
+        trace(self.m, TRACE_JOB_DROP, 0, NO_VCPU, d, 0)
+
     cdef void _kick(self, int d) noexcept nogil:
         """Wake a vCPU of d for a piece of work: one that idles, else one that does background work."""
         cdef Domain* dom = &self.m.domain[d]
@@ -295,8 +300,11 @@ cdef class OsPrograms(OsBlock):
             request.stage = STAGE_DISK
             if _happens(service.key, &service.counter, service.disk_ppm):
                 request.sector = self._any_sector(d, service)
-                if self.submit_block(d, request.sector, service.disk_bytes, service.is_writing, service.is_writing, r):
-                    return
+                if not self.submit_block(d, request.sector, service.disk_bytes, service.is_writing, service.is_writing, r):
+                    # There is no such device, or more is asked of it than it keeps: as an error of the disk.
+                    self._give_up(request.flow)
+                    self._free_request(r)
+                return
         if request.stage == STAGE_DISK:
             request.stage = STAGE_CALLS
         if request.stage == STAGE_CALLS:
@@ -399,8 +407,7 @@ cdef class OsPrograms(OsBlock):
         for r in range(self.max_requests):
             if self.request[r].domain == d and self.request[r].flow == f:
                 if flow.owner < 0:
-                    self.m.domain[d].jobs_dropped += 1
-                    trace(self.m, TRACE_JOB_DROP, 0, NO_VCPU, d, 0)
+                    self._drop_job(d)
                 # What the disk or a vCPU is busy with for it comes to its end first.
                 self.request[r].flow = -1
                 if self.request[r].stage == STAGE_CALLS:
@@ -435,19 +442,24 @@ cdef class OsPrograms(OsBlock):
                 loop.position = (loop.position + sectors) % max(<int64_t>1, loop.num_sectors - sectors)
             else:
                 sector = <int64_t>((draw_bits(loop.key, &loop.counter) >> 1) % <uint64_t>max(<int64_t>1, loop.num_sectors - sectors))
-            if self.submit_block(loop.domain, loop.first_sector + sector, loop.bytes, loop.is_writing, loop.is_barrier, LOOP_COOKIE + i):
-                return
-        self._loop_done(i)
+            if not self.submit_block(
+                    loop.domain, loop.first_sector + sector, loop.bytes, loop.is_writing, loop.is_barrier, LOOP_COOKIE + i):
+                self._loop_done(i, True)
+            return
+        self._loop_done(i, False)
 
-    cdef void _loop_done(self, int i) noexcept nogil:
+    cdef void _loop_done(self, int i, bint failed) noexcept nogil:
         """A turn of a loop is over: think, then the next."""
         cdef Loop* loop = &self.loop[i]
         cdef int64_t now_ns = self.m.clock.now_ns
         cdef int64_t think_ns = draw_ns(&loop.think, loop.key, &loop.counter)
-        loop.done += 1
-        self.host.job_done(loop.domain, self.m.domain[loop.domain].first_vcpu, now_ns - loop.began_at_ns)
+        if failed:
+            self._drop_job(loop.domain)
+        else:
+            loop.done += 1
+            self.host.job_done(loop.domain, self.m.domain[loop.domain].first_vcpu, now_ns - loop.began_at_ns)
         if think_ns == 0 and now_ns == loop.began_at_ns:
-            think_ns = IDLE_TURN_NS  # its device refused or is gone, and it has nothing else to do
+            think_ns = IDLE_TURN_NS  # its device refused or is gone at once, and it has nothing else to do
         if think_ns > 0:
             loop.wake_at_ns = now_ns + think_ns
             timer_arm_hypervisor(self.m, device_timer(self.m, self.first_loop_timer + i), loop.wake_at_ns)
@@ -472,7 +484,7 @@ cdef class OsPrograms(OsBlock):
     cdef void block_done(self, int d, int cookie, bint failed) noexcept nogil:
         if cookie >= LOOP_COOKIE:
             if self.loop[cookie - LOOP_COOKIE].domain == d:
-                self._loop_done(cookie - LOOP_COOKIE)
+                self._loop_done(cookie - LOOP_COOKIE, failed)
         elif self.request[cookie].domain == d and self.request[cookie].stage == STAGE_DISK:
             if failed and self.request[cookie].flow >= 0:
                 self._give_up(self.request[cookie].flow)
