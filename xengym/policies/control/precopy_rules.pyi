@@ -1,0 +1,2 @@
+LAWS: tuple[str, ...]
+STOP_RULES: tuple[str, ...]
