@@ -42,7 +42,7 @@ cdef double migration_wanted_bytes_per_s(const Migration* g) noexcept nogil:
     if g.stage == STAGE_PRECOPY:
         return g.rate_bytes_per_s
     if g.stage == STAGE_STOP_AND_COPY and g.stage_left_ns == 0:
-        return g.max_bytes_per_s
+        return g.last_bytes_per_s
     return 0.0
 
 
@@ -73,7 +73,7 @@ cdef void migration_stop(Migration* g, WorkingSet* ws) noexcept nogil:
         g.extra_pages += g.own_pages
     g.round += 1
     g.round_ns = 0
-    g.rate_bytes_per_s = g.max_bytes_per_s
+    g.rate_bytes_per_s = g.last_bytes_per_s
 
 
 cdef void migration_follow_rules(Migration* g, WorkingSet* ws) noexcept nogil:
