@@ -54,6 +54,34 @@ cdef class GuestKind:
     def destroyed(self, int d):
         """Domain slot ``d`` disappears, whatever it runs; its vCPUs are off the CPU."""
 
+    def portable(self):
+        """What of its sections goes along when a domain moves to another host.
+
+        A list of ``(section, rows of each domain, rows of each vCPU, fields that stay as configured there)``.
+        """
+        raise ValueError(f"a domain that runs {self.name!r} cannot be moved to another host")
+
+    def save(self, int d):
+        """The state of domain slot ``d``, whose vCPUs are off the CPU, to be loaded on another host."""
+        return {name: self._rows(name, d, domain_rows, vcpu_rows).copy()
+                for name, domain_rows, vcpu_rows, _ in self.portable()}
+
+    def load(self, int d, state):
+        """Take over the state of a domain; slot ``d`` is configured with its program and has not run."""
+        for name, domain_rows, vcpu_rows, kept in self.portable():
+            rows = self._rows(name, d, domain_rows, vcpu_rows)
+            own = {field: rows[field].copy() for field in kept}
+            rows[:] = state[name]
+            for field, values in own.items():
+                rows[field] = values
+
+    def _rows(self, name, int d, int domain_rows, int vcpu_rows):
+        section = self.host.arena.sections[name]
+        if domain_rows:
+            return section[d * domain_rows:(d + 1) * domain_rows]
+        first = self.m.domain[d].first_vcpu
+        return section[first * vcpu_rows:(first + self.m.domain[d].num_vcpus) * vcpu_rows]
+
     def __reduce__(self):
         return type(self), ()
 

@@ -27,7 +27,9 @@ def cpu_pct(host, seconds=2):
 @pytest.mark.parametrize("mbit_per_s", [10, 100, 500])
 def test_a_stream_keeps_the_rate_it_is_asked_for(mbit_per_s):
     host, kind = stream_host()
-    assert run_out(host, kind, kind.open_stream(0, True, SEND_PIECE_NS), mbit_per_s) == pytest.approx(mbit_per_s, rel=0.04)
+    assert run_out(host, kind, kind.open_stream(0, True, SEND_PIECE_NS), mbit_per_s) == pytest.approx(
+        mbit_per_s, rel=0.04
+    )
     host, kind = stream_host()
     s = kind.open_stream(0, False, RECEIVE_PIECE_NS)
     assert run_in(host, kind, s, mbit_per_s) == pytest.approx(mbit_per_s, rel=0.03)

@@ -169,8 +169,10 @@ class Devctl:
         if back == front:
             raise ValueError(f"domain {domid} cannot be the back end of its own interface")
         drives = nic is not None and int(self.host.sections["nic"]["backend"][nic]) == front
-        if nic is not None and int(self.host.sections["nic"]["backend"][nic]) != back and not (
-            mode == "native" and drives
+        if (
+            nic is not None
+            and int(self.host.sections["nic"]["backend"][nic]) != back
+            and not (mode == "native" and drives)
         ):
             raise ValueError(f"domain {domid}: the card's driver and the interface's back end must be one domain")
         _check_range("mtu", mtu, 68, 1500)
