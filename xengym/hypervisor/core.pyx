@@ -75,6 +75,9 @@ cdef class GuestKind:
             for field, values in own.items():
                 rows[field] = values
 
+    def released(self, int d):
+        """Domain slot ``d``, which was saved, goes on elsewhere and disappears here: nothing of it is reported as failed."""
+
     def _rows(self, name, int d, int domain_rows, int vcpu_rows):
         section = self.host.arena.sections[name]
         if domain_rows:

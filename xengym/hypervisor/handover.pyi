@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from xengym.hypervisor.host import Host
@@ -20,4 +21,13 @@ class DomainImage(NamedTuple):
     state: Any
 
 def save_domain(host: Host, domid: int) -> DomainImage: ...
-def load_domain(host: Host, domid: int, image: DomainImage, program: ProgramSpec, **settings: Any) -> int: ...
+def load_domain(
+    host: Host,
+    domid: int,
+    image: DomainImage,
+    program: ProgramSpec,
+    *,
+    devices: Callable[[int], object] | None = ...,
+    **settings: Any,
+) -> int: ...
+def release_domain(host: Host, domid: int) -> None: ...

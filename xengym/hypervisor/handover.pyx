@@ -85,7 +85,7 @@ def save_domain(Host host, int domid):
     )
 
 
-def load_domain(Host host, int domid, image, program, **settings):
+def load_domain(Host host, int domid, image, program, *, devices=None, **settings):
     """Create a domain that goes on where the image's stopped; it is paused.
 
     Args:
@@ -93,6 +93,7 @@ def load_domain(Host host, int domid, image, program, **settings):
         domid: its id there.
         image: ``DomainImage``.
         program: the program specification that it was created with.
+        devices: called with its slot once it exists: gives it its devices.
         settings: further arguments of ``Domctl.create_domain``.
 
     Returns:
@@ -107,6 +108,8 @@ def load_domain(Host host, int domid, image, program, **settings):
     for name in _COUNTERS:
         record[name] = image.counters[name]
     control.pause_domain(domid)
+    if devices is not None:
+        devices(d)
     for v, saved in enumerate(image.vcpus, dom.first_vcpu):
         vc = &host.m.vcpu[v]
         vc.work_left_ns = saved.work_left_ns
@@ -123,3 +126,11 @@ def load_domain(Host host, int domid, image, program, **settings):
         host.arm_domain_timer(d, max(image.timer_ns, host.m.clock.now_ns))
     host.guest_kinds[host.guest_kind_of[dom.first_vcpu]].load(d, image.state)
     return d
+
+
+def release_domain(Host host, int domid):
+    """The source forgets a domain whose state it has given away."""
+    control = Domctl(host)
+    cdef int d = control.slot(domid)
+    host.guest_kinds[host.guest_kind_of[host.m.domain[d].first_vcpu]].released(d)
+    control.destroy_domain(domid)
