@@ -60,6 +60,7 @@ cdef struct ClusterClock:
     int64_t now_ns
     int64_t sample_ns         # length of a sample of the demand tables
     int64_t next_leave_ns     # when the next domain leaves
+    int64_t next_sample_ns    # when demand changes next
     int64_t events            # instants at which something changed
     int64_t arrived
     int64_t left
@@ -173,10 +174,10 @@ cdef struct ClusterDomain:
 # down); then sites times sites, from and to.
 cdef struct ClusterLink:
     double bytes_per_s        # 0: there is none
-    double used_bytes_per_s   # by moves, now
     double carried_bytes      # of moves
     int64_t guest_bytes_per_s # that guests offer to send across it, now
     int64_t wanted_bytes_per_s # by the moves that use it, now
+    int64_t used_bytes_per_s  # granted to them
     int64_t delay_ns
     int32_t kind              # LINK_*
     int32_t a                 # host, rack, or site from
@@ -192,7 +193,7 @@ cdef struct ClusterMove:
     int64_t at_ns             # fluid: up to when it has been carried out
     int64_t wanted_bytes_per_s
     double disk_left_bytes
-    double granted_bytes_per_s
+    int64_t granted_bytes_per_s
     double activity           # of the domain: what it gets of what it demands
     int32_t in_use
     int32_t domain
@@ -204,9 +205,11 @@ cdef struct ClusterMove:
     int32_t is_due            # fluid: a stage has ended and is to be looked at
     int32_t num_links
     int32_t links[8]
+    int32_t reserved
 
 cdef struct ClusterSite:
     double clients_frac       # of all clients, that are nearest to it now
+    int64_t guest_bytes_per_s # that guests there offer to send, now
     int32_t num_hosts
     int32_t reserved
 
