@@ -1,8 +1,8 @@
 """The two ends of a migration between hosts at event fidelity: the stream, and who runs the domain.
 
-The engine (`hypervisor.migration`) says how fast it wants to send and when the domain stops, is handed over and resumes;
-this carries it out on both hosts, whose clocks are the same whenever it is called. What the stream really gets is up to the
-processors and cards of both hosts.
+The engine (`hypervisor.migration`) says how fast it wants to send and when the domain stops, is handed over and
+resumes; this carries it out on both hosts, whose clocks are the same whenever it is called. What the stream really gets
+is up to the processors and cards of both hosts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from xengym.hypervisor.program import ProgramSpec
 SEND_PIECE_NS = 529_000
 RECEIVE_PIECE_NS = 312_000
 
-#: What may lie between both ends; with more the sender waits. Assumed, the order of sockets' buffers.
-_MOST_UNDER_WAY_BYTES = 1 << 20
+#: What may lie between both ends; with more the sender waits. Sockets' buffers, and what both hosts' taking turns adds.
+_MOST_UNDER_WAY_BYTES = 4 << 20
 
 
 @dataclass
@@ -67,16 +67,27 @@ class Mover:
     def __post_init__(self) -> None:
         self._wanted = 0
         self._forwarded = self._taken = 0
-        self._is_stopped = False
+        self.is_stopped = self.is_handed_over = False
         self._out = self.source.kind.open_stream(0, True, SEND_PIECE_NS, nic=self.source.nic)
         self._in = self.target.kind.open_stream(0, False, RECEIVE_PIECE_NS, nic=self.target.nic)
+
+    def state(self) -> dict[str, Any]:
+        """What ``from_state`` goes on from, beside the hosts' own state."""
+        return {name: value for name, value in vars(self).items() if name not in ("source", "target")}
+
+    @classmethod
+    def from_state(cls, source: Endpoint, target: Endpoint, state: dict[str, Any]) -> Mover:
+        """A move that was under way, between hosts that have been restored."""
+        mover = cls.__new__(cls)
+        vars(mover).update(state, source=source, target=target)
+        return mover
 
     def set_rate(self, bytes_per_s: float) -> None:
         """Let the stream send at most so much from now on."""
         self._wanted = round(bytes_per_s)
 
     def exchange(self) -> int:
-        """What has left the source goes to the target; returns the bytes that the target has taken since the last time."""
+        """What has left the source goes to the target; returns the bytes taken there since the last time."""
         sent = self.source.done_bytes(self._out)
         if sent > self._forwarded:
             self.target.kind.feed_stream(self._in, sent - self._forwarded)
@@ -91,16 +102,14 @@ class Mover:
         """The domain stands still from now on."""
         Domctl(self.source.host).pause_domain(self.domid)
         self.source.host.run_until(self.source.host.now_ns, inclusive=True)
-        self._is_stopped = True
+        self.is_stopped = True
 
     def hand_over(self) -> None:
         """The target has acknowledged: the domain is there, and still stands."""
         image = save_domain(self.source.host, self.domid)
-        load_domain(
-            self.target.host, self.domid, image, self.program, devices=self.devices, **self.settings
-        )
+        load_domain(self.target.host, self.domid, image, self.program, devices=self.devices, **self.settings)
         release_domain(self.source.host, self.domid)
-        self._is_stopped = False
+        self.is_handed_over = True
 
     def resume(self) -> None:
         """It runs at the target; the move is over."""
@@ -109,7 +118,7 @@ class Mover:
 
     def abort(self) -> None:
         """The domain goes on at the source as if nothing had been."""
-        if self._is_stopped:
+        if self.is_stopped and not self.is_handed_over:
             Domctl(self.source.host).unpause_domain(self.domid)
         self._close()
 

@@ -40,6 +40,8 @@ cdef class FluidState:
     def __init__(self, spec, seed=0):
         cdef ClusterClock* clock
         self.spec = spec
+        if self.short_frac == 0.0:
+            self.short_frac = SHORT
         self.arena = make_arena(spec)
         sections = self.arena.sections
         self.a.clock = <ClusterClock*>_address(sections["clock"])
@@ -145,7 +147,7 @@ cdef class FluidState:
             d = &self.a.domain[i]
             d.demanded_ns += <int64_t>(d.demand_pcpus * dt + 0.5)
             d.granted_ns += <int64_t>(d.granted_pcpus * dt + 0.5)
-            if d.granted_pcpus < d.demand_pcpus * (1.0 - SHORT):
+            if d.granted_pcpus < d.demand_pcpus * (1.0 - self.short_frac):
                 d.violation_ns += dt_ns
                 is_short = True
             if is_dead:

@@ -11,7 +11,8 @@ from xengym.scenarios.config import parse_scenario
 
 
 def stream_host(
-    *, guest_transfer: str | None = None,
+    *,
+    guest_transfer: str | None = None,
     guest: dict[str, Any] | None = None,
     offloads: bool = True,
     num_pcpus: int = 2,
