@@ -191,7 +191,8 @@ cdef class FluidState:
                 self.weight[n] = reservation_pcpus(d, host)
                 self.extra[n] = <double>d.vcpus if d.has_extra else 0.0
             else:
-                self.weight[n] = <double>d.weight
+                # Since Xen 4.1 each active vCPU carries its domain's whole weight.
+                self.weight[n] = <double>d.weight * d.vcpus
             n += 1
             i = d.next_on_host
         if is_sedf:
