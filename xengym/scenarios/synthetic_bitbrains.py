@@ -143,7 +143,7 @@ def synthesize_bitbrains(num_vms: int = 500, *, seed: int, days: int = 7) -> VmT
         demand=as_demand(pct),
         vcpus=cores.astype(np.int32),
         mhz=cores * rng.choice(np.array(_MHZ_A_CORE), num_vms),
-        memory_bytes=(np.clip(memory_gb, 0.125, 512.0) * (1 << 30)).astype(np.int64),
+        memory_bytes=(np.clip(memory_gb, 0.125, 192.0) * (1 << 30)).astype(np.int64),
         sent_bytes_per_s=_SENT_BYTES_PER_S * np.exp(_SENT_LOG_SD * rng.standard_normal(num_vms)),
         created_s=np.zeros(num_vms, np.int64),
         deleted_s=np.full(num_vms, TO_THE_END_S, np.int64),
