@@ -151,7 +151,7 @@ cdef struct ClusterDomain:
     double net_bytes_per_s    # that it sends at a demand of 100 %
     uint64_t devices          # that it needs, one bit each
     int32_t in_use
-    int32_t serial            # number of its arrival, from 0: slots are used again
+    int32_t serial            # its place in the description of the cluster: slots are used again
     int32_t host              # where its memory is; during a move the source up to the commitment, then the target
     int32_t home              # host where it was first
     int32_t vcpus

@@ -8,6 +8,7 @@ from xengym.hypervisor.cluster.fluid import FluidCluster
 from xengym.hypervisor.cluster.interface import Cluster
 from xengym.hypervisor.cluster.specs import ClusterSpec, DemandTable
 from xengym.machine.cluster_state import POWERS, REASONS
+from xengym.machine.memory_model import MemoryModel, Region
 
 
 def test_it_is_a_cluster_and_says_its_fidelity() -> None:
@@ -89,9 +90,15 @@ def test_arrivals_without_room_or_slot_are_refused_with_the_reason() -> None:
     assert c.clock["refused_arrivals"][0][REASONS["no-slot"]] == 3
 
 
-def test_a_domain_that_fits_nowhere_at_the_beginning_is_an_error() -> None:
-    with pytest.raises(ValueError, match="domain 4 cannot be placed at the beginning: the host has not enough free memory"):
-        cluster(1, [domain() for _ in range(5)])
+def test_a_domain_that_does_not_fit_its_host_is_an_error() -> None:
+    with pytest.raises(ValueError, match="domain 4 cannot be placed on host 0: the host has not enough free memory"):
+        cluster(2, [domain(host=0) for _ in range(5)])
+
+
+def test_a_domain_that_fits_nowhere_at_the_beginning_is_refused_and_counted() -> None:
+    c = cluster(1, [domain(memory=MemoryModel((Region(5 * PAGES),))), domain()])
+    assert c.clock["refused_arrivals"][0][REASONS["memory"]] == 1
+    assert c.domains["serial"][c.domains["in_use"] == 1].tolist() == [1]
 
 
 def test_suspending_and_waking_take_time_and_power() -> None:

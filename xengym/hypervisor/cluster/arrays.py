@@ -152,13 +152,18 @@ def _fill_links(links: Any, spec: ClusterSpec) -> None:
                 links["delay_ns"][number] = spec.sites[a, b].delay_ns
 
 
-def domain_records(domains: Sequence[DomainSpec]) -> tuple[NDArray[Any], NDArray[Any]]:
+def domain_records(all_domains: Sequence[DomainSpec], chosen: Sequence[int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Records of domains that are nowhere yet.
 
+    Args:
+        all_domains: of the cluster's description.
+        chosen: places in it.
+
     Returns:
-        ``CLUSTER_DOMAIN_DTYPE`` and ``WORKING_SET_DTYPE``, both of shape ``(len(domains),)``. ``host`` is the host asked
+        ``CLUSTER_DOMAIN_DTYPE`` and ``WORKING_SET_DTYPE``, both of shape ``(len(chosen),)``. ``host`` is the host asked
         for, or -1.
     """
+    domains = [all_domains[i] for i in chosen]
     records: Any = np.zeros(len(domains), dtype=CLUSTER_DOMAIN_DTYPE)
     sets: Any = np.zeros(len(domains), dtype=WORKING_SET_DTYPE)
     for name in (
@@ -166,6 +171,7 @@ def domain_records(domains: Sequence[DomainSpec]) -> tuple[NDArray[Any], NDArray
         "net_bytes_per_s", "connections", "disk_bytes",
     ):  # fmt: skip
         records[name] = [getattr(domain, name) for domain in domains]
+    records["serial"] = chosen
     records["pages"] = [domain.memory.pages for domain in domains]
     records["constant_frac"] = [domain.demand_frac for domain in domains]
     records["arrived_ns"] = [domain.arrives_ns or 0 for domain in domains]

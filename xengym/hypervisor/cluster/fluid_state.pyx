@@ -107,21 +107,24 @@ cdef class FluidState:
         cdef int i, reason
         cdef const ClusterDomain* d
         cdef const WorkingSet* ws
-        now = [domain for domain in self.spec.domains if domain.arrives_ns is None]
-        later = sorted((x for x in self.spec.domains if x.arrives_ns is not None), key=lambda domain: domain.arrives_ns)
-        self.arrival_records, self.arrival_sets = domain_records(later)
+        domains = self.spec.domains
+        now = [i for i, domain in enumerate(domains) if domain.arrives_ns is None]
+        later = [i for i, domain in enumerate(domains) if domain.arrives_ns is not None]
+        later.sort(key=lambda i: domains[i].arrives_ns)
+        self.arrival_records, self.arrival_sets = domain_records(domains, later)
         self.num_arrivals = len(later)
         if later:
             self.arrival = <const ClusterDomain*>_address(self.arrival_records)
             self.arrival_set = <const WorkingSet*>_address(self.arrival_sets)
         self.refresh_sites()
-        records, sets = domain_records(now)
+        records, sets = domain_records(domains, now)
         for i in range(len(now)):
             d = <const ClusterDomain*>_address(records[i:i + 1])
             ws = <const WorkingSet*>_address(sets[i:i + 1])
             reason = self.admit(d, ws, d.host)
-            if reason:
-                raise ValueError(f"domain {i} cannot be placed at the beginning: {REFUSALS[reason]}")
+            if reason and d.host >= 0:
+                raise ValueError(f"domain {d.serial} cannot be placed on host {d.host}: {REFUSALS[reason]}")
+            self.a.clock.refused_arrivals[reason] += reason != ACCEPTED
 
     # --- hosts between two changes ---------------------------------------------------------------------------------------
 
@@ -384,7 +387,6 @@ cdef class FluidState:
             return reason
         memcpy(&self.working_set[slot], ws, sizeof(WorkingSet))
         domain.in_use = 1
-        domain.serial = <int32_t>clock.arrived
         domain.home = host
         domain.arrived_ns = clock.now_ns
         self.a.host[host].free_pages -= domain.pages

@@ -65,7 +65,8 @@ class DomainSpec:
         size_pcpus: reference pCPUs that a demand of 100 % stands for.
         vcpus, weight, cap_pct: as Xen's; 0: no cap.
         slice_ns, period_ns, has_extra: its reservation under SEDF, of each vCPU; period 0: none.
-        host: where it is at the beginning; None: the placement rule decides.
+        host: where it is at the beginning; None: the placement rule decides. That it does not fit there is an error; that it
+            fits nowhere counts among the refused arrivals.
         group: anti-affinity group, or None.
         devices: bit mask of the devices that it needs.
         is_pinned: it may not be moved.
