@@ -4,7 +4,7 @@ from xengym.envs.cluster.observations cimport DomainMark, Scale
 from xengym.hypervisor.cluster.fluid cimport FluidCluster
 
 cdef enum:
-    NUM_CLUSTER_TERMS = 4
+    NUM_CLUSTER_TERMS = 5
     NUM_WEIGHT_LEVELS = 5
     NUM_CAP_LEVELS = 5
 
@@ -14,6 +14,7 @@ cdef struct Totals:
     double present_ns
     double downtime_ns
     double energy_nj
+    double remote_bytes
     int64_t moves_ordered
 
 cdef class ClusterStepper:
@@ -27,11 +28,12 @@ cdef class ClusterStepper:
     cdef readonly int num_domains
     cdef public int64_t num_steps
     cdef public int64_t episode_steps
-    cdef double weights[4]
-    cdef object mark_records
+    cdef double weights[5]
+    cdef readonly object mark_records
     cdef DomainMark* marks
     cdef Scale scale
     cdef double busy_nj           # energy of all hosts at full load in an interval
+    cdef double cards_bytes       # that all network cards can send in it
     cdef bint keeps_spare
 
     cdef int act(self, const int64_t* action) noexcept nogil

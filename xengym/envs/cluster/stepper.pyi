@@ -22,6 +22,7 @@ class ClusterStepper:
     num_domains: int
     num_steps: int
     episode_steps: int
+    mark_records: NDArray[Any]
     def __init__(
         self,
         cluster: Cluster,

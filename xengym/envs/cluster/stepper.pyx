@@ -29,6 +29,7 @@ CLUSTER_TERMS = (
     ("downtime", "minus the part of it in which they stood still for a move"),
     ("energy", "minus the energy used, of that of all hosts at full load"),
     ("migrations", "minus the moves ordered, of the hosts' number"),
+    ("remote", "minus what domains sent to clients of another site, of what all network cards could have sent"),
 )
 
 #: Weights that an agent may give a domain (256 is Xen's default, and the first choice); under SEDF parts of each vCPU that
@@ -85,6 +86,7 @@ cdef class ClusterStepper:
         self.scale.moves = max(1.0, float(cluster.clock["moves_per_host"][0]))
         self.scale.nic = max(1.0, hosts["nic_bytes_per_s"].max())
         self.busy_nj = max(1.0, float(hosts["busy_watts"].sum()) * interval_ns)
+        self.cards_bytes = max(1.0, float(hosts["nic_bytes_per_s"].sum()) * interval_ns * 1e-9)
         self.num_steps = 0
         self.episode_steps = 1
         self.mark()
@@ -178,6 +180,7 @@ cdef class ClusterStepper:
                 )
         totals.downtime_ns = <double>self.books.a.clock.downtime_ns
         totals.moves_ordered = self.books.a.clock.moves_ordered
+        totals.remote_bytes = self.books.a.clock.remote_bytes
 
     cdef double reward(self, const Totals* before, const Totals* after, double* terms) noexcept nogil:
         cdef double present = after.present_ns if after.present_ns > 0.0 else 1.0
@@ -187,6 +190,7 @@ cdef class ClusterStepper:
         terms[1] = -(after.downtime_ns - before.downtime_ns) / present
         terms[2] = -(after.energy_nj - before.energy_nj) / self.busy_nj
         terms[3] = -<double>(after.moves_ordered - before.moves_ordered) / self.books.a.clock.num_hosts
+        terms[4] = -(after.remote_bytes - before.remote_bytes) / self.cards_bytes
         for k in range(NUM_CLUSTER_TERMS):
             total += self.weights[k] * terms[k]
         return total
