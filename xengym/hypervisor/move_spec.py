@@ -36,7 +36,8 @@ class MoveSpec:
         commit_ms: the destination's acknowledgement; assumed.
         drain_ms: of a bypass device; 0: the domain has none.
         remap_ms: likewise.
-        own_pages: of ``self``: what the copying itself dirties during the stop; assumed.
+        own_pages: of ``self``: pages that the copying itself writes to; assumed.
+        own_writes_per_s: of ``self``: how often it does; assumed.
         has_disk: its disk goes first.
     """
 
@@ -57,6 +58,7 @@ class MoveSpec:
     drain_ms: float = 0.0
     remap_ms: float = 0.0
     own_pages: int = 256
+    own_writes_per_s: float = 20_000.0
     has_disk: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +70,16 @@ class MoveSpec:
                 "move: expected 0 < min_mbit_per_s <= max_mbit_per_s, "
                 f"found {self.min_mbit_per_s} and {self.max_mbit_per_s}"
             )
-        for name in ("step_mbit_per_s", "request_ms", "suspend_ms", "resume_ms", "commit_ms", "drain_ms", "remap_ms"):
+        for name in (
+            "step_mbit_per_s",
+            "request_ms",
+            "suspend_ms",
+            "resume_ms",
+            "commit_ms",
+            "drain_ms",
+            "remap_ms",
+            "own_writes_per_s",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"move: {name} must not be negative, found {getattr(self, name)}")
         if not 1 <= self.max_rounds <= 40 or self.own_pages < 0:
@@ -84,7 +95,15 @@ class MoveSpec:
             record[f"{name}_bytes_per_s"] = getattr(self, f"{name}_mbit_per_s") * BYTES_PER_MBIT
         for name in ("request", "suspend", "resume", "commit", "drain", "remap"):
             record[f"{name}_ns"] = ms_to_ns(getattr(self, f"{name}_ms"))
-        for name in ("max_rounds", "skips_redirtied", "gives_back_free", "stuns", "own_pages", "has_disk"):
+        for name in (
+            "max_rounds",
+            "skips_redirtied",
+            "gives_back_free",
+            "stuns",
+            "own_pages",
+            "own_writes_per_s",
+            "has_disk",
+        ):
             record[name] = getattr(self, name)
 
     def record(self) -> NDArray[Any]:
