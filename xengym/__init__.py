@@ -38,3 +38,10 @@ gym.register(
     entry_point="xengym.envs.driver_domain.env:DriverDomainEnv",
     vector_entry_point="xengym.envs.driver_domain.vector:DriverDomainVectorEnv",
 )
+
+#: One migration between two sites; the agent sets rate, write throttle and the stop. Native batch, action masks.
+gym.register(
+    id="xengym/WanMigration-v0",
+    entry_point="xengym.envs.wan_migration.env:WanMigrationEnv",
+    vector_entry_point="xengym.envs.wan_migration.vector:WanMigrationVectorEnv",
+)

@@ -87,7 +87,7 @@ ROWS: tuple[Row, ...] = (
         "Clark et al. 2005, figures 3 to 6", "30 %; inequalities exact", "migration"),
     Row("R32", "writers stunned after 40 faults", "working set collapses", "Clark et al. 2005", "ordering",
         "migration"),
-    Row("R33", "wide-area migration of a web server with its disk: 512 MB and 1 GB, 5 Mbit/s and 100 ms there and back",
+    Row("R33", "wide-area move of a web server with its disk: 512 MB and 1 GB, 5 Mbit/s and 100 ms there and back",
         "LAN 3 s, WAN 68 s; freeze and copy worse by orders of magnitude",
         "Bradford et al. 2007; sizes and line from memory; working set from Clark et al. 2005; LAN of 100 Mbit/s, disk "
         "writes and clients assumed",

@@ -26,9 +26,10 @@ def heavy_writer() -> Outcome:
     """R34."""
     free, held_up = (bradford.heavy_writer(is_throttled=is_throttled) for is_throttled in (False, True))
     return Outcome(
-        f"throttled: done after {held_up.total_s:.0f} s, its disk after {held_up.disk_s:.0f} s ({held_up.expected_s:.0f} by "
-        f"closed form); not throttled: not done in {free.total_s / 3600:.0f} h, with {free.queued_bytes[0] / 1e9:.0f} GB of "
-        f"deltas queued at half that time and {free.queued_bytes[1] / 1e9:.0f} at its end",
+        f"throttled: done after {held_up.total_s:.0f} s, its disk after {held_up.disk_s:.0f} s "
+        f"({held_up.expected_s:.0f} by closed form); not throttled: not done in {free.total_s / 3600:.0f} h, with "
+        f"{free.queued_bytes[0] / 1e9:.0f} GB of deltas queued at half that time and "
+        f"{free.queued_bytes[1] / 1e9:.0f} at its end",
         held_up.is_done
         and abs(held_up.disk_s / held_up.expected_s - 1) <= 0.01
         and not free.is_done
@@ -49,9 +50,9 @@ def redirection() -> Outcome:
         is_met &= run.stale_late == 0 and run.opened_new > 0 and run.tunnel_after_last_ns == 0
     return Outcome(
         f"{at_once.open_at_pause} open at the pause: {at_once.tunnelled} go on through the tunnel, {at_once.lost} lost "
-        f"({without.lost} of {without.open_at_pause} without it); then {at_once.stale_late} open to the old address and "
-        f"{at_once.opened_new} to the new one; the tunnel ends with the last old one. If resolvers keep names for 60 s: "
-        f"{kept.lost} lost of {kept.open_at_pause}, {kept.stale} through the tunnel by an old answer, {kept.stale_late} "
-        "after that time",
+        f"({without.lost} of {without.open_at_pause} without it); then {at_once.stale_late} open to the old address "
+        f"and {at_once.opened_new} to the new one; the tunnel ends with the last old one. If resolvers keep names for "
+        f"60 s: {kept.lost} lost of {kept.open_at_pause}, {kept.stale} through the tunnel by an old answer, "
+        f"{kept.stale_late} after that time",
         is_met,
     )

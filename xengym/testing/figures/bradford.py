@@ -1,13 +1,15 @@
 """Wide-area migration with its disk, after Bradford, Kotsovinos, Feldmann, Schioeberg, VEE 2007: R33 to R35.
 
-Published, from the abstract: a web server with its disk was moved with a disruption of 3 s on a local network and of 68 s
-across a wide area. The survey adds 250 simultaneous clients, and that freezing and copying is worse by orders of magnitude.
-From memory only: the emulated wide area had 5 Mbit/s and a round trip of 100 ms, the domain 512 MB and an image of 1 GB.
+Published, from the abstract: a web server with its disk was moved with a disruption of 3 s on a local network and of
+68 s across a wide area. The survey adds 250 simultaneous clients, and that freezing and copying is worse by orders of
+magnitude. From memory only: the emulated wide area had 5 Mbit/s and a round trip of 100 ms, the domain 512 MB and an
+image of 1 GB.
 
-**Taken from elsewhere**, and not fitted to these figures: what the web server writes to. Clark et al., NSDI 2005, give for
-SPECweb99 in a domain of 512 MB some 10 000 to 12 000 different pages in each window of 8 s, so 11 000 pages are written
-often here. **Assumed**: the local network's rate of 100 Mbit/s, for the paper's is not at hand; how often those pages are
-written (enough that nearly all are dirty after 8 s); that the rest is written rarely; the disk's write rates; the clients.
+**Taken from elsewhere**, and not fitted to these figures: what the web server writes to. Clark et al., NSDI 2005, give
+for SPECweb99 in a domain of 512 MB some 10 000 to 12 000 different pages in each window of 8 s, so 11 000 pages are
+written often here. **Assumed**: the local network's rate of 100 Mbit/s, for the paper's is not at hand; how often those
+pages are written (enough that nearly all are dirty after 8 s); that the rest is written rarely; the disk's write rates;
+the clients.
 """
 
 from __future__ import annotations
@@ -153,7 +155,9 @@ def redirected(*, tunnel: bool = True, ttl_s: float = 0.0, after_s: int = 600) -
     move.run(settled_ns - move.now_ns)
     stale = int(reach["opened_stale"])
     move.run(after_s * SECOND)
-    after = None if reach["is_tunnel_up"] else int(reach["tunnel_down_at_ns"] - max(reach["last_old_end_ns"], settled_ns))
+    after = (
+        None if reach["is_tunnel_up"] else int(reach["tunnel_down_at_ns"] - max(reach["last_old_end_ns"], settled_ns))
+    )
     return Redirected(
         open_at_pause, int(reach["tunnelled"]), int(reach["lost"]), int(reach["refused"]), stale,
         int(reach["opened_stale"]) - stale, int(reach["opened_new"]), after,
