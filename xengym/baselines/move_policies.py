@@ -241,7 +241,8 @@ def moves_table(results: Sequence[MoveResult]) -> str:
         )
         rows.append(
             (
-                name, f"{sum(result.is_done for result in own)}/{len(own)}", f"{middle:.0f}", f"{low:.0f} .. {high:.0f}",
+                name, f"{sum(result.is_done for result in own)}/{len(own)}",
+                f"{middle:.0f}", f"{low:.0f} .. {high:.0f}",
                 f"{np.median([result.downtime_s for result in own]):.1f}",
                 f"{np.median([result.time_s for result in own]):.0f}", f"{abs(held_up):.0f}", f"{abs(hurt):.0f}",
                 f"{np.median([result.traffic for result in own]):.2f}",

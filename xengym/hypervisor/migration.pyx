@@ -43,7 +43,7 @@ cdef double migration_wanted_bytes_per_s(const Migration* g) noexcept nogil:
     if g.stage == STAGE_PRECOPY:
         return g.rate_bytes_per_s
     if g.stage == STAGE_STOP_AND_COPY and g.stage_left_ns == 0:
-        return g.max_bytes_per_s
+        return g.last_bytes_per_s
     return 0.0
 
 
@@ -73,7 +73,7 @@ cdef void migration_stop(Migration* g, WorkingSet* ws) noexcept nogil:
     g.stop_part = 1
     g.round += 1
     g.round_ns = 0
-    g.rate_bytes_per_s = g.max_bytes_per_s
+    g.rate_bytes_per_s = g.last_bytes_per_s
 
 
 cdef void _second_part(Migration* g, int64_t shadow_pages) noexcept nogil:
@@ -87,7 +87,7 @@ cdef void _second_part(Migration* g, int64_t shadow_pages) noexcept nogil:
     g.stop_part = 2
     g.round += 1
     g.round_ns = 0
-    g.rate_bytes_per_s = g.max_bytes_per_s
+    g.rate_bytes_per_s = g.last_bytes_per_s
     _enter(g, STAGE_STOP_AND_COPY, 0)
 
 

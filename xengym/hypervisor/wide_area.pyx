@@ -197,7 +197,7 @@ cdef int64_t _piece(WideMove* w, int64_t dt_ns) noexcept nogil:
 
     if before == STAGE_ROUND_END:
         used = min(step, w.state.tunnel_left_ns + w.state.gap_left_ns)
-        write_for(w.memory, used, memory, w.migration.stuns)
+        write_for(w.memory, used, memory, 0 < w.migration.stuns_from_round <= w.migration.round)
         migration_wait(w.migration, used)
         if w.state.tunnel_left_ns > 0:
             w.state.tunnel_left_ns -= used

@@ -56,6 +56,7 @@ cdef struct Migration:
     # What was ordered.
     double min_bytes_per_s    # of the first round
     double max_bytes_per_s
+    double last_bytes_per_s   # of stop-and-copy
     double step_bytes_per_s   # above the measured dirty rate
     int64_t request_ns        # to ask the destination and have its answer, once
     int64_t suspend_ns        # to stop the domain and save what is not memory
@@ -70,7 +71,7 @@ cdef struct Migration:
     int32_t stop_rule         # and when to stop
     int32_t skips_redirtied   # pages that are dirty again already are left for the next round
     int32_t gives_back_free   # free pages are ballooned out before the first round
-    int32_t stuns             # rogue writers are stunned (`WorkingSet.stun_after`)
+    int32_t stuns_from_round  # rogue writers are stunned from this round on (`WorkingSet.stun_after`); 0: never
     int32_t max_rounds        # of the rule that counts them
     int32_t has_disk          # its disk goes first: STAGE_DISK lasts until `migration_disk_done`
     # How far it has got.

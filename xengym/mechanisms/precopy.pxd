@@ -103,7 +103,7 @@ cdef inline int64_t copy_for(
             g.scanned = 1.0
         else:
             g.scanned += moved
-        write_for(ws, h, activity, g.stuns)
+        write_for(ws, h, activity, 0 < g.stuns_from_round <= g.round)
         g.sent_pages += pages_per_ns * <double>h
         used_ns += h
     if g.sent_pages > pages:
