@@ -142,9 +142,9 @@ class Reactive(_Rules):
             return _action()
         queue_s = _unsaturated(obs, "queue", 10.0)
         writes = _unsaturated(obs, "writes", 1.0)
-        if queue_s > 5.0 or writes > 0.6:
+        if queue_s > 1.0 or writes > 0.35:
             self._delay = min(self._delay + 1, len(DELAY_LEVELS_MS) - 1)
-        elif queue_s < 0.5 and writes < 0.3:
+        elif queue_s < 0.2 and writes < 0.12:
             self._delay = max(self._delay - 1, 0)
         rate = _FULL if _seen(obs, "hurt") < 0.05 else _FULL - 2
         stops = False
