@@ -96,6 +96,19 @@ class TestTime:
         move.run(100 * SECOND)
         assert move.migration["round"][0] < 10 * 100
 
+    def test_the_last_deltas_are_waited_for_even_if_no_memory_is_left(self):
+        """Nothing dirties memory; for 2 s before the stop the domain writes twice what the line carries."""
+        conditions = (ConditionSpec(0, 0), ConditionSpec(40.0, 1))
+        move = wide_move(hot=0, decides="request", writes_per_s=2 * LINE / PAGE, conditions=conditions)
+        move.begin()
+        move.run(42 * SECOND)
+        assert move.stage == "round-end"
+        assert move.queued_bytes == pytest.approx(2 * LINE, rel=1e-3)
+        move.want_stop()
+        assert move.finish(10 * SECOND)
+        assert move.downtime_ns / SECOND == pytest.approx(2.0, abs=0.2)
+        assert move.disk["applied_bytes"][0] == pytest.approx(float(move.disk["num_writes"][0]) * PAGE, abs=1)
+
     def test_a_frozen_domain_has_to_be_moved_by_stopping_it(self):
         with pytest.raises(ValueError, match="by kind 'stop', found 'live'"):
             wide_move(freezes=True)
@@ -265,6 +278,8 @@ class TestFaults:
         move.run(SECOND)
         assert (move.stage, move.owner, move.live_copies) == ("done", "destination", 0)
         assert move.open_connections == 0
+        move.run(30 * SECOND)
+        assert move.redirection["refused"][0] > 0
 
     @pytest.mark.parametrize("reason", [REFUSED, NO_ROOM])
     def test_the_destination_may_refuse_with_a_reason(self, reason):

@@ -9,8 +9,8 @@ from xengym.hypervisor.wide_spec import ConditionSpec, Extent
 from xengym.machine.migration_state import REASONS
 
 PAGES, BLOCK = 1000, 4096
-SOURCE, DESTINATION = 4, 3
 
+STAGES = ("disk", "pre-copy", "stop-and-copy", "commitment", "activation", "done")
 EVENTS = st.lists(
     st.one_of(
         st.tuples(st.just("run"), st.integers(0, 8 * SECOND)),
@@ -22,12 +22,14 @@ EVENTS = st.lists(
         st.tuples(st.just("want_stop"), st.booleans()),
         st.tuples(st.sampled_from(["cut_line", "mend_line"])),
     ),
-    max_size=30,
+    min_size=2, max_size=8,
 )  # fmt: skip
 MOVES = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["live", "live", "stop", "self"]),
-        "has_disk": st.booleans(),
+        "has_disk": st.sampled_from([True, True, False]),
+        "freezes": st.booleans(),
+        "apply_mib_per_s": st.sampled_from([0.05, 1000.0]),
         "hot": st.sampled_from([0, 30, 200]),
         "decides": st.sampled_from(["rules", "request"]),
         "delay_ms": st.sampled_from([0.0, 40.0]),
@@ -90,20 +92,38 @@ def assert_laws(move, blocks):
     assert (move.stage == "aborted") == bool(move.reason)
 
 
-@settings(max_examples=150)
-@given(MOVES, EVENTS, st.integers(0, 2**32))
-def test_whatever_fails_and_when(order, events, seed):
-    move = wide_move(seed=seed, move={"request_ms": 20, "suspend_ms": 30, "resume_ms": 40, "commit_ms": 10},
-                     line={"patience_s": 5.0}, **order)  # fmt: skip
-    blocks = sum(round(extent.mib * 2**20 / BLOCK) for extent in order["extents"])
-    move.begin()
-    has_faults, last = False, 0.0
-    for name, *arguments in events:
-        getattr(move, name)(*arguments)
-        has_faults |= name == "fail"
-        assert move.now_ns >= last
-        last = move.now_ns
+def reach(move, stage, limit_s=60):
+    """Let time pass until that stage, or until it is clear that it does not come; laws hold all the way."""
+    move.want_stop()
+    blocks = move.spec.disk.blocks
+    while move.stage != stage and move.is_under_way and move.now_ns < limit_s * SECOND:
+        move.run(SECOND // 200)
         assert_laws(move, blocks)
+
+
+@settings(max_examples=120)
+@given(MOVES, st.lists(st.tuples(st.sampled_from(STAGES), EVENTS), min_size=1, max_size=2), st.integers(0, 2**32))
+def test_whatever_fails_and_when(order, events, seed):
+    order = order | {"freezes": order["freezes"] and order["kind"] == "stop"}
+    times = {"request_ms": 20, "suspend_ms": 30, "resume_ms": 40, "commit_ms": 10}
+    move = wide_move(seed=seed, move=times, line={"patience_s": 5.0}, **order)
+    blocks = move.spec.disk.blocks
+    move.begin()
+    has_faults, last = False, 0
+    for stage, disturbances in events:
+        reach(move, stage)
+        for name, *arguments in disturbances:
+            getattr(move, name)(*arguments)
+            has_faults |= name == "fail"
+            assert move.now_ns >= last
+            last = move.now_ns
+            assert_laws(move, blocks)
+    move.mend_line()
+    move.limit(0)
+    move.throttle(0, 30.0)
+    reach(move, "done", 120)
+    move.run(60 * SECOND)
+    assert_laws(move, blocks)
     if (
         not has_faults
         and order["audience"]["timeout_s"] > 100
