@@ -147,9 +147,10 @@ def wan_migration_page() -> str:
             "## Observation table", *features(MOVE_FEATURES), "",
             "## Reward terms", *table(("term", "weight by default", "meaning"), terms), "",
             "## Scenarios", *table(("name", "what moves"), scenarios), "",
-            "`random` is another one in each episode: 128 MB to 1 GB of memory, 256 MB to 4 GB of disk, lines of 4 to 64",
-            "Mbit/s between sites or 64 to 1024 inside one, writes from a hundredth of what the line carries to 1.6 times",
-            "that. What a scenario's file holds is in [wide-area.md](wide-area.md), and so is how fixed rules fare.", "",
+            "`random` is another one in each episode: 128 MB to 1 GB of memory, 256 MB to 4 GB of disk, lines of 4 to",
+            "64 Mbit/s between sites or 64 to 1024 inside one, writes from a hundredth of what the line carries to 1.6",
+            "times that. What a scenario's file holds is in [wide-area.md](wide-area.md), and so is how fixed rules",
+            "fare.", "",
         ]
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from xengym.testing.reproduce_rows import ROWS
 RUN = [
     *("R1", "R2", "R3", "R3b", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15", "R16"),
     *("R17", "R18", "R19", "R20", "R21", "R22", "R23", "R24", "R25"),
-    *("R27", "R28", "R29", "R30", "R31", "R32", "R33", "R34", "R35", "R36", "R37"),
+    *("R26", "R27", "R28", "R29", "R30", "R31", "R32", "R33", "R34", "R35", "R36", "R37"),
 ]
 #: Of them, those that are missed for a known reason.
 MISSED = ["R3b", "R16", "R25"]

@@ -7,8 +7,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from xengym.hypervisor.move import Move
-from xengym.testing.figures import clark
+from xengym.hypervisor.move_spec import MoveSpec
+from xengym.testing.figures import clark, clark_host
 from xengym.testing.reproduce import Outcome
+from xengym.units import S_NS
 
 #: Expected downtime in s after 1, 2 and 3 to 4 rounds (figures 3 to 6), by load and by Mbit/s.
 EXPECTED_DOWNTIME_S = {
@@ -30,6 +32,37 @@ def _by_law(name: str, figures: Sequence[Callable[[Move], float]], say: str, is_
         values = clark.medians(name, *figures, spec=replace(clark.MOVED[name].spec, law=law))
         parts.append(f"{law}'s law: {say.format(*values)}")
         verdict &= is_met(*values)
+    return Outcome("; ".join(parts), verdict)
+
+
+def web_server() -> Outcome:
+    """R26: on two hosts at event fidelity."""
+    parts, verdict = [], True
+    for law in ("paper", "shipped"):
+        run = clark_host.web_server_move(spec=MoveSpec(law=law, resume_ms=20))
+        first_s, later_s, down_ms = (
+            figure(run.move) for figure in (clark.first_round_s, clark.later_rounds_s, clark.down_ms)
+        )
+        second_ns = run.began_ns + run.move.rounds[0].duration_ns
+        stop_ns, end_ns = run.at_ns("stop-and-copy"), run.at_ns("done")
+        throughput = (
+            run.mbit_per_s(run.began_ns - S_NS, run.began_ns),
+            run.mbit_per_s(run.began_ns, second_ns),
+            run.mbit_per_s(second_ns, stop_ns),
+            run.mbit_per_s(end_ns + S_NS, end_ns + 3 * S_NS),
+        )
+        parts.append(
+            f"{law}'s law: {first_s:.0f} + {later_s:.1f} s, down {down_ms:.0f} ms; "
+            + ", ".join(f"{rate:.0f}" for rate in throughput)
+            + f" Mbit/s; {run.counts['failed']} of {run.counts['issued']} requests failed"
+        )
+        verdict &= (
+            _is_close(first_s, 62, 0.1)
+            and _is_close(later_s, 9.8, 0.1)
+            and _is_close(down_ms, 165, 0.3)
+            and all(_is_close(rate, known, 0.1) for rate, known in zip(throughput, (870, 765, 694, 870), strict=True))
+            and run.counts["failed"] == 0
+        )
     return Outcome("; ".join(parts), verdict)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from xengym.testing.figures.migration_host import RECEIVE_PIECE_NS, SEND_PIECE_NS, stream_host
+from xengym.guests.host_move import RECEIVE_PIECE_NS, SEND_PIECE_NS
+from xengym.testing.figures.migration_host import stream_host
 
 SECOND = 1_000_000_000
 
