@@ -32,6 +32,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
     env_class: ClassVar[type[EpisodicHostEnv[Any]]]
+    batch_class: ClassVar[type[Any]] = BatchStepper
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         self.single_observation_space = first.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.batch = BatchStepper([env.stepper for env in self.envs], num_threads)
+        self.batch = self.batch_class([env.stepper for env in self.envs], num_threads)
         self._action_dtype = np.int64 if first.stepper.takes_integers else np.float32
         self._num_actions = first.stepper.num_actions
         self._everywhere = np.ones(num_envs, dtype=bool)

@@ -37,7 +37,8 @@ class MoveSpec:
         commit_ms: the destination's acknowledgement; assumed.
         drain_ms: of a bypass device; 0: the domain has none.
         remap_ms: likewise.
-        own_pages: of ``self``: what the copying itself dirties during the stop; assumed.
+        own_pages: of ``self``: pages that the copying itself writes to; assumed.
+        own_writes_per_s: of ``self``: how often it does; assumed.
         has_disk: its disk goes first.
     """
 
@@ -59,6 +60,7 @@ class MoveSpec:
     drain_ms: float = 0.0
     remap_ms: float = 0.0
     own_pages: int = 256
+    own_writes_per_s: float = 20_000.0
     has_disk: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +74,16 @@ class MoveSpec:
             )
         if self.last_mbit_per_s is not None and self.last_mbit_per_s <= 0:
             raise ValueError(f"move: last_mbit_per_s must be positive, found {self.last_mbit_per_s}")
-        for name in ("step_mbit_per_s", "request_ms", "suspend_ms", "resume_ms", "commit_ms", "drain_ms", "remap_ms"):
+        for name in (
+            "step_mbit_per_s",
+            "request_ms",
+            "suspend_ms",
+            "resume_ms",
+            "commit_ms",
+            "drain_ms",
+            "remap_ms",
+            "own_writes_per_s",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"move: {name} must not be negative, found {getattr(self, name)}")
         if not 1 <= self.max_rounds <= 40 or self.own_pages < 0 or self.stuns_from_round < 0:
@@ -93,7 +104,15 @@ class MoveSpec:
         record["last_bytes_per_s"] = last * BYTES_PER_MBIT
         for name in ("request", "suspend", "resume", "commit", "drain", "remap"):
             record[f"{name}_ns"] = ms_to_ns(getattr(self, f"{name}_ms"))
-        for name in ("max_rounds", "skips_redirtied", "gives_back_free", "stuns_from_round", "own_pages", "has_disk"):
+        for name in (
+            "max_rounds",
+            "skips_redirtied",
+            "gives_back_free",
+            "stuns_from_round",
+            "own_pages",
+            "own_writes_per_s",
+            "has_disk",
+        ):
             record[name] = getattr(self, name)
 
     def record(self) -> NDArray[Any]:

@@ -64,7 +64,8 @@ cdef struct Migration:
     int64_t commit_ns         # the destination's acknowledgement
     int64_t drain_ns          # of a bypass device: to empty its queue pairs before the stop
     int64_t remap_ns          # and to translate its handles and resume them at the destination
-    int64_t own_pages         # MOVE_SELF: pages that the copying itself dirties during the stop, sent at its very end
+    int64_t own_pages         # MOVE_SELF: that the copying itself writes to
+    double own_writes_per_s   # and how often; what it dirties during the stop goes to a buffer that is sent last
     int32_t kind
     int32_t law               # how the next round's rate follows (`policies/control/precopy_rules`)
     int32_t stop_rule         # and when to stop
@@ -77,7 +78,7 @@ cdef struct Migration:
     int32_t stage
     int32_t reason
     int32_t round             # number of the present round, from 1; 0 before the first
-    int32_t reserved
+    int32_t stop_part         # MOVE_SELF: 1 sends what is dirty, 2 the buffer
     int64_t stage_left_ns     # of a stage that takes a time of its own
     int64_t round_ns          # since the present round began
     int64_t elapsed_ns        # since the move began
