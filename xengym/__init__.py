@@ -51,6 +51,8 @@ gym.register(
     id="xengym/Datacenter-v0",
     entry_point="xengym.envs.cluster.env:DatacenterEnv",
     vector_entry_point="xengym.envs.cluster.vector:DatacenterVectorEnv",
+)
+
 #: One migration between two sites; the agent sets rate, write throttle and the stop. Native batch, action masks.
 gym.register(
     id="xengym/WanMigration-v0",
