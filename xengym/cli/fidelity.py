@@ -27,8 +27,8 @@ def fidelity(
             errors.append(measure_case(case, num_seeds=seeds))
             advance()
     header = (
-        "case", "CPU error %", "worst domain", "energy %", "short, event %", "short, fluid %", "move time %", "downtime
-        %"
+        "case", "CPU error %", "worst domain", "energy %", "short, event %", "short, fluid %", "move time %",
+        "downtime %",
     )  # fmt: skip
     rows = [
         (

@@ -23,7 +23,7 @@ SEND_PIECE_NS = 529_000
 RECEIVE_PIECE_NS = 312_000
 
 #: What may lie between both ends; with more the sender waits. Sockets' buffers, and what both hosts' taking turns adds.
-_MOST_UNDER_WAY_BYTES = 4 << 20
+_MOST_UNDER_WAY_BYTES = 8 << 20
 
 
 @dataclass

@@ -41,8 +41,8 @@ from xengym.policies.schedulers.credit import CreditScheduler
 from xengym.policies.schedulers.sedf import SedfScheduler
 from xengym.units import MS_NS, S_NS
 
-_TURN_NS = 100 * MS_NS
-_MOVING_TURN_NS = 10 * MS_NS
+_TURN_NS = 500 * MS_NS
+_MOVING_TURN_NS = 50 * MS_NS
 _STANDING_TURN_NS = 2 * MS_NS
 _SHORTEST_TURN_NS = MS_NS
 _WINDOW_NS = S_NS
@@ -164,7 +164,7 @@ class EventCluster:
             longest = _STANDING_TURN_NS
         to_end = self.books.next_end_ns() - self.now_ns
         # Rates vary: come closer in steps, to the last millisecond.
-        cautious = to_end if to_end <= _SHORTEST_TURN_NS else max(_SHORTEST_TURN_NS, to_end * 9 // 10)
+        cautious = to_end if to_end <= _SHORTEST_TURN_NS else max(_SHORTEST_TURN_NS, to_end // 4)
         return self.now_ns + max(1, min(longest, cautious))
 
     def _turn(self, end_ns: int) -> None:
