@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any, ClassVar
 
@@ -113,7 +114,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         """Begin the next episode of every host that is done; its last observation and info go to ``final_*``."""
         names = [name for name in infos if not name.startswith("_")]
         for i in np.flatnonzero(done):
-            final = {name: infos[name][i].copy() for name in names}
+            final = {name: copy.copy(infos[name][i]) for name in names}
             infos = self._add_info(infos, {"final_obs": obs[i].copy(), "final_info": final}, int(i))
             obs[i], info = self.envs[i].reset()
             self._renew(int(i))

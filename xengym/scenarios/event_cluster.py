@@ -47,7 +47,8 @@ _STANDING_TURN_NS = 2 * MS_NS
 _SHORTEST_TURN_NS = MS_NS
 _WINDOW_NS = S_NS
 _QUEUE_SLOTS = 4096
-_ALWAYS_NS = 1 << 62
+#: SEDF knows no reservation of nothing.
+_LEAST_SLICE_NS = 5_000
 _ON = POWERS.index("on")
 _STOP = STAGES.index("stop-and-copy")
 _ABORTED = STAGES.index("aborted")
@@ -315,7 +316,7 @@ class EventCluster:
         if domain["period_ns"] > 0:
             return {
                 "period_ns": int(domain["period_ns"]),
-                "slice_ns": int(domain["slice_ns"]),
+                "slice_ns": max(_LEAST_SLICE_NS, int(domain["slice_ns"])),
                 "extratime": int(domain["has_extra"]),
             }
         return {}

@@ -200,6 +200,10 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
         """Which actions are possible now, in the form of sb3-contrib's ``MaskablePPO``."""
         return self.stepper.masks()
 
+    def digest(self) -> str:
+        """A hash of everything that is simulated."""
+        return self.cluster.digest()
+
     def snapshot(self) -> ClusterSnapshot:
         """Copy everything that decides how the environment goes on, the stream of episodes included."""
         rng = self._np_random

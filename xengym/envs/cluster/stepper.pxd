@@ -22,6 +22,7 @@ cdef class ClusterStepper:
     cdef readonly object driver       # the event-level cluster, or None
     cdef readonly int64_t interval_ns
     cdef readonly bint sets_params
+    cdef readonly bint takes_integers
     cdef readonly int num_features
     cdef readonly int num_actions
     cdef readonly int num_masks

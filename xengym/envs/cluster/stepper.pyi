@@ -16,6 +16,7 @@ class ClusterStepper:
     books: FluidCluster
     interval_ns: int
     sets_params: bool
+    takes_integers: bool
     num_features: int
     num_actions: int
     num_masks: int

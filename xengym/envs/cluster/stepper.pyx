@@ -66,6 +66,7 @@ cdef class ClusterStepper:
         self.books = cluster if self.driver is None else cluster.books
         self.interval_ns = interval_ns
         self.sets_params = sets_params
+        self.takes_integers = True
         self.keeps_spare = keeps_spare
         cdef ClusterClock* clock = self.books.a.clock
         cdef DomainMark[::1] marks = np.zeros(max(1, clock.num_domains), dtype=np.asarray(<DomainMark[:1]>&_mark).dtype)
