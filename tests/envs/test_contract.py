@@ -64,7 +64,10 @@ CLUSTER_VARIANTS = [
     {"scenario": "rack-hotspots", "keeps_spare": False, "split": "test"},
     {"scenario": FULL_HOSTS, "fidelity": "event"},
 ]
-VARIANTS |= {"xengym/Cluster-v0": CLUSTER_VARIANTS, "xengym/Datacenter-v0": [*CLUSTER_VARIANTS, {"scenario": FULL_HOSTS}]}
+VARIANTS |= {
+    "xengym/Cluster-v0": CLUSTER_VARIANTS,
+    "xengym/Datacenter-v0": [*CLUSTER_VARIANTS, {"scenario": FULL_HOSTS}],
+}
 CLUSTERS = ["xengym/Cluster-v0", "xengym/Datacenter-v0"]
 #: Environments whose episodes end by themselves, and are not cut off.
 ENDING = ["xengym/WanMigration-v0"]

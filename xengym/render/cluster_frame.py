@@ -115,7 +115,12 @@ def _draw_history(
     box: tuple[int, int, int, int],
 ) -> None:
     left, top, right, bottom = box
-    pen.text((left, top - 20), "demand over capacity of the hosts that are on; grey: part of them that is", fill=_INK, font=font)
+    pen.text(
+        (left, top - 20),
+        "demand over capacity of the hosts that are on; grey: part of them that is",
+        fill=_INK,
+        font=font,
+    )
     for i in range(5):
         y = bottom - (bottom - top) * i / 4
         pen.line((left, y, right, y), fill=_GRID)

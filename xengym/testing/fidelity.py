@@ -3,7 +3,8 @@ scenario.
 
 Demand comes in samples of ten seconds and not of five minutes, so that two minutes of the full hosts show as many
 changes as an hour of a trace. The fluid model says nothing of what happens between two samples: work that waits,
-wake-ups, what a context switch costs; that is its error. """
+wake-ups, what a context switch costs; that is its error.
+"""
 
 from __future__ import annotations
 

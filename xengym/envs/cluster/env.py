@@ -174,7 +174,9 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
             ValueError: the action is not one of the space.
         """
         numbers = np.atleast_1d(np.asarray(action, dtype=np.int64))
-        if not self.action_space.contains(numbers if self.sets_params else int(numbers[0]) if numbers.size == 1 else -1):
+        if not self.action_space.contains(
+            numbers if self.sets_params else int(numbers[0]) if numbers.size == 1 else -1
+        ):
             raise ValueError(f"action: expected one of {self.action_space}, found {action!r}")
         obs, reward, truncated, info = self.stepper.step(np.ascontiguousarray(numbers))
         info["fidelity"] = self.fidelity

@@ -212,23 +212,42 @@ cdef class ClusterStepper:
 
     def _drive(self, const int64_t[::1] action):
         """A step at event fidelity: the same, through the cluster that drives the hosts."""
+        cdef int hosts = self.books.a.clock.num_hosts
+        orders = [((action[0] - 1) // hosts, (action[0] - 1) % hosts)] if action[0] else []
+        if self.sets_params:
+            self._drive_levels(action)
+        reasons, reward, terms = self._pass_interval(orders)
+        return reasons[0] if reasons else ACCEPTED, reward, terms
+
+    def _pass_interval(self, orders):
+        """Order moves, let a control interval pass; returns the orders' reason codes, the reward and its terms."""
         cdef Totals before, after
         cdef double terms[NUM_CLUSTER_TERMS]
         cdef double reward
-        cdef int hosts = self.books.a.clock.num_hosts
-        cdef int reason = ACCEPTED
+        cluster = self.cluster
         self.mark()
         self.total(&before)
-        if self.sets_params:
-            self._drive_levels(action)
-        if action[0]:
-            reason = self.driver.order_move((action[0] - 1) // hosts, (action[0] - 1) % hosts)
+        reasons = [cluster.order_move(domain, host) for domain, host in orders]
         self.tend_power()
-        self.driver.run_until(self.driver.now_ns + self.interval_ns)
+        cluster.run_until(cluster.now_ns + self.interval_ns)
         self.num_steps += 1
         self.total(&after)
         reward = self.reward(&before, &after, terms)
-        return reason, reward, [terms[k] for k in range(NUM_CLUSTER_TERMS)]
+        return reasons, reward, [terms[k] for k in range(NUM_CLUSTER_TERMS)]
+
+    def step_orders(self, orders):
+        """Order several moves, one after the other, and let a control interval pass.
+
+        Args:
+            orders: pairs ``(slot, host)``.
+
+        Returns:
+            ``(reasons, obs, reward, truncated, terms)``: a reason code for each order, 0 if it was accepted; the reward's terms by
+            name.
+        """
+        reasons, reward, values = self._pass_interval(orders)
+        terms = {name: value for (name, _), value in zip(CLUSTER_TERMS, values)}
+        return reasons, self.observe(), reward, self.num_steps >= self.episode_steps, terms
 
     def _drive_levels(self, const int64_t[::1] action):
         cdef ClusterDomain* d
