@@ -16,6 +16,11 @@ from xengym.render.text_table import text_table
 WIDTH, HEIGHT = 960, 540
 _PAPER, _INK, _GRID = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 _GRANTED, _MISSED, _DOM0, _MEMORY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (86, 180, 233)
+_LEGEND = (
+    ("memory", _MEMORY), ("CPU used", _GRANTED), ("Dom0, for moves", _DOM0), ("missed", _MISSED), ("off", (205, 205, 205))
+)  # fmt: skip
+#: What a bar's full height stands for, in times the host's capacity.
+_MOST = 1.5
 _OFF, _MOVE, _LINE_ON = (235, 235, 235), (0, 158, 115), (120, 120, 120)
 
 
@@ -62,8 +67,12 @@ def draw_cluster(
     image = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
     pen = ImageDraw.Draw(image)
     font, large = ImageFont.load_default(12), ImageFont.load_default(16)
-    title = f"{cluster.now_ns / 3.6e12:.1f} h, {cluster.fidelity}: CPU used, missed, for moves; memory behind"
-    pen.text((24, 12), title, fill=_INK, font=large)
+    pen.text((24, 12), f"{cluster.now_ns / 3.6e12:.1f} h, {cluster.fidelity}", fill=_INK, font=large)
+    x = 200.0
+    for text, colour in _LEGEND:
+        pen.rectangle((x, 15, x + 12, 27), fill=colour)
+        pen.text((x + 18, 14), text, fill=_INK, font=font)
+        x += 40 + pen.textlength(text, font=font)
     _draw_hosts(pen, font, cluster, host_names, (24, 60, WIDTH - 24, 330))
     _draw_history(pen, font, history, (60, 390, WIDTH - 24, HEIGHT - 36))
     return np.asarray(image)
@@ -87,7 +96,7 @@ def _draw_hosts(
         is_on = POWERS[host["power"]] == "on"
         pen.rectangle((x, top, x + width, bottom), fill=_PAPER if is_on else _OFF, outline=_GRID)
         if is_on:
-            memory = 1 - host["free_pages"] / host["memory_pages"]
+            memory = (1 - host["free_pages"] / host["memory_pages"]) / _MOST
             pen.rectangle((x, bottom - memory * (bottom - top), x + width * 0.25, bottom), fill=_MEMORY)
             level = float(bottom)
             parts = (
@@ -96,12 +105,14 @@ def _draw_hosts(
                 (max(0.0, host["demand_pcpus"] - host["granted_pcpus"]), _MISSED),
             )
             for value, colour in parts:
-                height = min(level - top, float(value / host["capacity_pcpus"]) * (bottom - top))
+                height = min(level - top, float(value / host["capacity_pcpus"]) / _MOST * (bottom - top))
                 if height > 0:
                     pen.rectangle((x + width * 0.3, level - height, x + width, level), fill=colour)
                     level -= height
         if step > 40:
             pen.text((x + width / 2, bottom + 6), host_names[number][:10], fill=_INK, font=font, anchor="ma")
+    full = bottom - (bottom - top) / _MOST
+    pen.line((left, full, right, full), fill=_LINE_ON)
     for move in moves[moves["in_use"] == 1]:
         a, b = centre[move["source"]], centre[move["target"]]
         pen.arc((min(a, b), top - 26, max(a, b) + 1, top + 22), 180, 360, fill=_MOVE, width=2)

@@ -1,5 +1,4 @@
-"""How far the fluid cluster is from the one of full hosts: the same clusters at both fidelities, and the error by
-scenario.
+"""How far the fluid cluster is from the one of full hosts: the same clusters at both fidelities, error by scenario.
 
 Demand comes in samples of ten seconds and not of five minutes, so that two minutes of the full hosts show as many
 changes as an hour of a trace. The fluid model says nothing of what happens between two samples: work that waits,

@@ -1,4 +1,4 @@
-"""`xengym/Cluster-v0` and `xengym/Datacenter-v0`: moving domains between hosts, and setting their schedulers' parameters."""
+"""`xengym/Cluster-v0`, `xengym/Datacenter-v0`: moving domains between hosts, and their schedulers' parameters."""
 
 from __future__ import annotations
 
@@ -31,19 +31,23 @@ class ClusterSnapshot(NamedTuple):
 
 
 class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
-    """## Description
+    """Move domains between the hosts of a cluster.
 
-    A cluster of hosts with domains whose demand changes all day. Every control interval (5 minutes unless the scenario says
-    otherwise) the agent may order one live migration. Full hosts make domains late; empty hosts can be suspended, which saves
-    energy; a move takes Dom0's processors and the network at both ends, and the domain stands still at its end.
+    ## Description
 
-    An operator's rule looks after power: one empty host is kept on as a spare, further ones are suspended, and one is woken
-    when there is none.
+    A cluster of hosts with domains whose demand changes all day. Every control interval (5 minutes unless the scenario
+    says otherwise) the agent may order one live migration. Full hosts make domains late; empty hosts can be suspended,
+    which saves energy; a move takes Dom0's processors and the network at both ends, and the domain stands still at its
+    end.
+
+    An operator's rule looks after power: one empty host is kept on as a spare, further ones are suspended, and one is
+    woken when there is none.
 
     ## Action Space
 
-    `Discrete(1 + slots * hosts)`: 0 is nothing; `1 + slot * hosts + host` moves the domain in a slot to a host. An order that is
-    not possible is refused, and `info["refused"]` says why. `action_masks()` (and `info["action_mask"]`) says which are possible.
+    `Discrete(1 + slots * hosts)`: 0 is nothing; `1 + slot * hosts + host` moves the domain in a slot to a host. An
+    order that is not possible is refused, and `info["refused"]` says why. `action_masks()` (and `info["action_mask"]`)
+    says which are possible.
 
     ## Observation Space
 
@@ -57,8 +61,8 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Rewards
 
-    The weighted sum of `violations`, `downtime`, `energy`, `migrations` and `remote` (`CLUSTER_TERMS`), none of which is above
-    0; weights are the scenario's (`reward`). `info` has each term.
+    The weighted sum of `violations`, `downtime`, `energy`, `migrations` and `remote` (`CLUSTER_TERMS`), none of which
+    is above 0; weights are the scenario's (`reward`). `info` has each term.
 
     ## Episode End
 
@@ -66,15 +70,15 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Information
 
-    The reward's terms by name, `refused`, `time_s`, `action_mask`, `fidelity`; at reset also `scenario`, `episode_seed` and
-    `demand` (where it comes from).
+    The reward's terms by name, `refused`, `time_s`, `action_mask`, `fidelity`; at reset also `scenario`, `episode_seed`
+    and `demand` (where it comes from).
 
     ## Arguments
 
     Args:
         scenario: name of a cluster (``xengym scenarios``), YAML file, or ``ClusterConfig``.
-        fidelity: ``"fluid"`` (each host's scheduler is replaced by its steady-state shares) or ``"event"`` (each host is the
-            full model).
+        fidelity: ``"fluid"`` (each host's scheduler is replaced by its steady-state shares) or ``"event"`` (each host
+            is the full model).
         split: ``"train"`` or ``"test"``: from which range episode seeds are drawn.
         data: folder with traces for scenarios that replay them, or None: generators.
         keeps_spare: the operator's rule looks after power; else all hosts stay on.
@@ -250,16 +254,20 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
 
 
 class DatacenterEnv(ClusterEnv):
-    """## Description
+    """Move domains between hosts, and set their schedulers' parameters.
 
-    As Cluster-v0, and the agent sets the scheduler's parameters of every domain as well: moves and shares in one action.
+    ## Description
+
+    As Cluster-v0, and the agent sets the scheduler's parameters of every domain as well: moves and shares in one
+    action.
 
     ## Action Space
 
-    `MultiDiscrete`: the move as in Cluster-v0, then for each domain slot a level of its weight and one of its cap. Level 0 is
-    Xen's default (weight 256, no cap), so the action of zeros does nothing. Weights are `WEIGHT_LEVELS`, caps `CAP_LEVELS` per
-    cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that is reserved
-    (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does not fit is not made.
+    `MultiDiscrete`: the move as in Cluster-v0, then for each domain slot a level of its weight and one of its cap.
+    Level 0 is Xen's default (weight 256, no cap), so the action of zeros does nothing. Weights are `WEIGHT_LEVELS`,
+    caps `CAP_LEVELS` per cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that is
+    reserved (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does not
+    fit is not made.
 
     ## Observation Space
 

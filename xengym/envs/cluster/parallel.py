@@ -1,4 +1,4 @@
-"""Cluster-v0 for many agents: one agent a host, each of which may ask one domain in. PettingZoo's parallel interface."""
+"""Cluster-v0 for many agents, one a host, each of which may ask a domain in: PettingZoo's parallel interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xengym.envs.cluster.observations import DOMAIN_FEATURES, GLOBAL_FEATURES, H
 from xengym.machine.cluster_state import REFUSALS
 
 try:
-    from pettingzoo import ParallelEnv
+    from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 except ImportError as error:  # pragma: no cover
     raise ImportError(
         "xengym.envs.cluster.parallel needs PettingZoo: pip install 'xengym[multiagent]' (or pip install pettingzoo)"
@@ -24,19 +24,19 @@ _GLOBAL, _HOST, _DOMAIN = len(GLOBAL_FEATURES), len(HOST_FEATURES), len(DOMAIN_F
 _PLACE = [name for name, _ in DOMAIN_FEATURES].index("host")
 
 
-class ClusterParallelEnv(ParallelEnv[str, NDArray[np.float32], int]):
+class ClusterParallelEnv(ParallelEnv):  # type: ignore[misc]
     """The cluster of ``xengym/Cluster-v0``, with an agent on each host.
 
-    An agent's action is `Discrete(1 + slots)`: nothing, or to ask the domain in a slot to come to its host. Requests are
-    served in the order of the hosts; a second one for the same domain is refused. An agent sees the cluster's features, its own
-    host's, and each domain's, where in place of the host's number stands 1 if the domain is here and else -1. All agents get
-    the cluster's reward. `infos[agent]["action_mask"]` says what its host could ask for.
+    An agent's action is `Discrete(1 + slots)`: nothing, or to ask the domain in a slot to come to its host. Requests
+    are served in the order of the hosts; a second one for the same domain is refused. An agent sees the cluster's
+    features, its own host's, and each domain's, where in place of the host's number stands 1 if the domain is here and
+    else -1. All agents get the cluster's reward. `infos[agent]["action_mask"]` says what its host could ask for.
 
     Args:
         args, kwargs: as of ``ClusterEnv``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "name": "xengym_cluster_v0"}  # type: ignore[misc]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "name": "xengym_cluster_v0"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.env = ClusterEnv(*args, **kwargs)

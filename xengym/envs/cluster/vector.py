@@ -18,6 +18,10 @@ class ClusterVectorEnv(BatchedHostEnv):
     env_class = ClusterEnv  # type: ignore[assignment]
     batch_class: ClassVar[type[Any]] = BatchClusterStepper
 
+    def __init__(self, *args: Any, fidelity: str = "fluid", **kwargs: Any) -> None:
+        self._fidelity = fidelity
+        super().__init__(*args, fidelity=fidelity, **kwargs)
+
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
@@ -32,7 +36,7 @@ class ClusterVectorEnv(BatchedHostEnv):
         if not self.action_space.contains(actions):
             raise ValueError(f"actions: expected actions of {self.single_action_space}, found {actions}")
         obs, rewards, truncated, infos = self.batch.step(actions.reshape(self.num_envs, -1))
-        infos["fidelity"] = np.array([env.fidelity for env in self.envs], dtype=object)  # type: ignore[attr-defined]
+        infos["fidelity"] = np.full(self.num_envs, self._fidelity, dtype=object)
         infos |= {f"_{name}": self._everywhere for name in list(infos)}
         if truncated.any():
             infos = self._restart(truncated, obs, infos)
@@ -46,4 +50,4 @@ class ClusterVectorEnv(BatchedHostEnv):
 class DatacenterVectorEnv(ClusterVectorEnv):
     """N clusters, moves and parameters; see ``BatchedHostEnv``."""
 
-    env_class = DatacenterEnv  # type: ignore[assignment]
+    env_class = DatacenterEnv
