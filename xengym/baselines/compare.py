@@ -38,6 +38,8 @@ class EpisodeResult(NamedTuple):
     switching: float
     goodput: float
     taken: float
+    swapping: float
+    ballooning: float
 
 
 class Summary(NamedTuple):
