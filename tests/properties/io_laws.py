@@ -157,7 +157,8 @@ class IoLaws:
         for d in self.domains:
             if self.sections["os_domain"]["has_os"][d]:
                 assert memory["lent_pages"][d] == given[d]
-                assert memory["pages"][d] + given[d] == self.past.memory_pages[d], f"domain slot {d}: pages"
+                moved = int(memory["deflated_pages"][d]) - int(memory["inflated_pages"][d])
+                assert memory["pages"][d] + given[d] == self.past.memory_pages[d] + moved, f"domain slot {d}: pages"
 
     def pending_is_what_waits(self):
         rx, tx, cards = Counter(), Counter(), Counter()
