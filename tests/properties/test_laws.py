@@ -203,7 +203,15 @@ class Histories(ThreeHosts):
         before = self.host.digest()
         answer = self.on_all(
             lambda host: Poolctl(host).create_domain(
-                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=start_ns, pool=pool, is_hvm=is_hvm, **place, **memory
+                domid,
+                programs,
+                num_vcpus=num_vcpus,
+                params=given,
+                start_ns=start_ns,
+                pool=pool,
+                is_hvm=is_hvm,
+                **place,
+                **memory,
             )
         )
         if isinstance(answer, str):

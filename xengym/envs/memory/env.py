@@ -57,8 +57,8 @@ class MemoryEnv(EpisodicHostEnv[MemoryStepper]):
     `refused`; `domain_mask`: bool, shape `(max_domains,)`; `time_s`; from `reset` also `scenario` and `episode_seed`.
 
     ## Arguments
-    - `scenario`: a name (default `"memory-pressure"`), a YAML file or a `ScenarioConfig`; some domain must have a
-      balloon with room to move (`max_memory_mib`, `min_memory_mib`).
+    - `scenario`: a name (default `"memory-pressure"`), `"random-memory"` (a random host in each episode), a YAML file
+      or a `ScenarioConfig`; the memory of some domain must count (`memory_mib`).
     - `split`: `"train"` (default) or `"test"`: from which range episode seeds are drawn.
     - `scheduler`: in place of the scenario's: a name, a name with a version, or a `SchedulerConfig`.
     - `data`: folder with PlanetLab days for replayed demand; default `XENGYM_DATA`, else a calibrated generator.
