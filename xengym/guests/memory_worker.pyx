@@ -38,6 +38,9 @@ cdef int64_t READ_PAGES = 8
 #: Pages that are read beside one that is missing: Linux reads eight that lie together (page-cluster 3).
 cdef int64_t AHEAD_PAGES = 7
 
+#: Pages that one page table maps, without extended addresses.
+cdef int64_t TABLE_ENTRIES = 1024
+
 
 cdef class MemoryWorkerKind(QueueKind):
     """Programs that work on memory.
@@ -155,6 +158,7 @@ cdef class MemoryWorkerKind(QueueKind):
             memory.resident_pages = min(memory.resident_pages, pages - memory.swapped_pages)
         s.working_pages = pages
         memory.wanted_pages = pages + memory.floor_pages
+        memory.table_pages = 1 + (pages + TABLE_ENTRIES - 1) // TABLE_ENTRIES
 
     cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil:
         self._evict(d, self.m.memory[d].resident_pages - self._room(d))

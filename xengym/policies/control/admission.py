@@ -89,6 +89,7 @@ class DomainWish:
         pages: memory that it is created with.
         shares_ppm: of each vCPU: slice by period; 0: no reservation.
         allowed_pcpus: places of the pCPUs it may run on within the pool; None: all.
+        places: the place of each vCPU, if it is not for the host to choose.
         devices: names of devices.
         exclusive: of them, those that nobody else may use meanwhile.
         group: anti-affinity group, or None.
@@ -98,6 +99,7 @@ class DomainWish:
     pages: int = 0
     shares_ppm: tuple[int, ...] = ()
     allowed_pcpus: tuple[int, ...] | None = None
+    places: tuple[int, ...] | None = None
     devices: tuple[str, ...] = ()
     exclusive: frozenset[str] = field(default_factory=frozenset)
     group: str | None = None
@@ -127,7 +129,14 @@ def check_reservation(wish: DomainWish, host: HostView) -> Refusal | None:
         return Refusal(
             "reservation", wanted, f"{_pcpus(host.num_pcpus * PPM - reserved)} of {host.num_pcpus} not reserved"
         )
-    if place_shares(wish.shares_ppm, host.shares_ppm, wish.allowed_pcpus) is not None:
+    if wish.places is None:
+        fits = place_shares(wish.shares_ppm, host.shares_ppm, wish.allowed_pcpus) is not None
+    else:
+        after = list(host.shares_ppm)
+        for place, share in zip(wish.places, wish.shares_ppm, strict=False):
+            after[place] += share
+        fits = all(after[place] <= PPM for place in wish.places)
+    if fits:
         return None
     left = ", ".join(_pcpus(max(0, PPM - share)) for share in host.shares_ppm)
     return Refusal("reservation", wanted, f"left on each pCPU: {left}")
