@@ -185,5 +185,7 @@ class AdmissionControl:
 
     def _forget_those_gone(self) -> None:
         domains = self.host.sections["domain"]
-        there = set(domains["domid"][domains["in_use"] != 0].tolist())
-        self._admitted = {domid: known for domid, known in self._admitted.items() if domid in there}
+        names = {int(domains["domid"][d]): self.host.domain_names[int(d)] for d in domains["in_use"].nonzero()[0]}
+        self._admitted = {
+            domid: known for domid, known in self._admitted.items() if names.get(domid) == known.name
+        }

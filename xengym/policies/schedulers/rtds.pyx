@@ -66,6 +66,7 @@ cdef class RtdsScheduler(RtdsState):
         version: a key of ``RTDS_RELEASES``; default the current release.
     """
 
+    promise = "global"
     versions = tuple(RTDS_RELEASES)
 
     def __init__(self, version="current"):
