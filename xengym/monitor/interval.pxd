@@ -56,7 +56,7 @@ cdef struct HostInterval:
     int64_t switches_total
     int64_t passes
     int64_t passes_total
-    int64_t swap_busy_ns          # work asked of the swap disk
+    int64_t swap_busy_ns          # that the swap disk was busy
     int64_t swap_busy_total_ns
 
 cdef class IntervalMonitor:

@@ -56,7 +56,7 @@ cdef class IntervalMonitor:
         cdef Machine* m = self.m
         cdef HostInterval* whole = self.whole
         cdef int64_t now_ns = m.clock.now_ns
-        cdef int64_t idle_ns = 0
+        cdef int64_t idle_ns = 0, swap_busy_ns
         cdef int p, d
         for p in range(m.num_pcpus):
             idle_ns += _time_in(&m.vcpu[m.max_vcpus + p], RUNNING, now_ns)
@@ -68,8 +68,9 @@ cdef class IntervalMonitor:
         whole.switches_total = m.clock.context_switches
         whole.passes = m.clock.passes - whole.passes_total
         whole.passes_total = m.clock.passes
-        whole.swap_busy_ns = m.host_memory.swap_busy_ns - whole.swap_busy_total_ns
-        whole.swap_busy_total_ns = m.host_memory.swap_busy_ns
+        swap_busy_ns = m.host_memory.swap_busy_ns - max(<int64_t>0, m.host_memory.swap_free_at_ns - now_ns)
+        whole.swap_busy_ns = swap_busy_ns - whole.swap_busy_total_ns
+        whole.swap_busy_total_ns = swap_busy_ns
         for d in range(m.max_domains):
             if m.domain[d].in_use:
                 measure_domain(m, d, &self.domain[d], now_ns - whole.start_ns)

@@ -12,7 +12,7 @@ REWARD_TERMS = (
     ("switching", "minus the time lost to switching and cache refill, as a fraction of the host, -1..0"),
     ("goodput", "jobs that ended in time, as a fraction of all that ended, 0..1; 1 if none did"),
     ("taken", "minus CPU used beyond agreements (driver domains' work included) while others fell short, of the host, -1..0"),
-    ("swapping", "minus the work asked of the swap disk, as a fraction of the interval, -1..0"),
+    ("swapping", "minus the time that the swap disk was busy, as a fraction of the interval, -1..0"),
     ("ballooning", "minus the pages that balloons have moved, as a fraction of the host's, -1..0"),
 )
 
@@ -71,7 +71,7 @@ cdef class RewardTerms:
         terms[3] = -lost_ns / host_ns if host_ns > 0.0 else 0.0
         terms[4] = <double>in_time / ended if ended else 1.0
         terms[5] = -min(over_ns, short_ns) / host_ns if host_ns > 0.0 else 0.0
-        terms[6] = -min(1.0, whole.swap_busy_ns / length_ns) if length_ns > 0.0 else 0.0
+        terms[6] = -whole.swap_busy_ns / length_ns if length_ns > 0.0 else 0.0
         terms[7] = -min(1.0, <double>ballooned / self.host.m.host_memory.pages)
         for i in range(NUM_TERMS):
             reward += self.weights[i] * terms[i]

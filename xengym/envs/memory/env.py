@@ -46,8 +46,8 @@ class MemoryEnv(EpisodicHostEnv[MemoryStepper]):
 
     ## Reward
     Weighted sum of named terms of the interval, with the scenario's weights, as in `Host-v0`; those made for this:
-    `sla` (mean attainment of response-time targets), `swapping` (minus the work asked of the swap disk, as a fraction
-    of the interval) and `ballooning` (minus the pages that balloons have moved, as a fraction of the host's).
+    `sla` (mean attainment of response-time targets), `swapping` (minus the time that the swap disk was busy, as a
+    fraction of the interval) and `ballooning` (minus the pages that balloons have moved, as a fraction of the host's).
 
     ## Episode End
     Truncated after `control.episode_s` of simulated time; never terminated.

@@ -39,7 +39,7 @@ DOMAIN_FEATURES = (
 HOST_FEATURES = (
     ("free", "free pages, as a fraction of the host's"),
     ("wanted", "sum of what domains want, x / (x + the host's pages)"),
-    ("swap_disk", "work asked of the swap disk, as a fraction of the interval"),
+    ("swap_disk", "time that the swap disk was busy, as a fraction of the interval"),
     ("utilisation", "time not idle, as a fraction of the host"),
     ("domains", "domains present, as a fraction of the maximum"),
 )
