@@ -211,6 +211,18 @@ class TestDemand:
         shares = [np.mean(np.array(wanted(seed)) == FLOOR + 500) for seed in range(20)]
         assert 0.4 < np.mean(shares) < 0.6
 
+    def test_demand_is_the_same_whatever_memory_it_has(self):
+        def wanted(pages):
+            spec = program((100 * MS, 500), (100 * MS, 900), spread=0.5, starts_anywhere=True, touches=40)
+            host = make_host(spec, pages=pages, seed=4)
+            values = []
+            for at_ms in range(10, 2000, 10):
+                host.run_until(at_ms * MS)
+                values.append(memory(host)["wanted_pages"])
+            return values, int(host.sections["domain"]["jobs_submitted"][0])
+
+        assert wanted(1000) == wanted(300)
+
     def test_several_vcpus_share_the_queue(self):
         spec = program((100 * SECOND, 1000), arrival=constant(6))
         host = make_host(spec, pages=1000, num_pcpus=2, num_vcpus=2)

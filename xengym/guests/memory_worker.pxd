@@ -15,8 +15,10 @@ cdef struct MemoryWork:
     uint64_t arrival_counter
     uint64_t service_key
     uint64_t service_counter
-    uint64_t demand_key       # lengths of phases, roundings of faults
+    uint64_t demand_key       # lengths of phases: the same whatever memory it has
     uint64_t demand_counter
+    uint64_t fault_key        # roundings of faults
+    uint64_t fault_counter
     int64_t phase_ns[16]
     int64_t phase_pages[16]   # working set of each phase
     double spread             # of the phases' lengths: each is uniform in mean * (1 -+ spread)

@@ -96,8 +96,9 @@ cdef class MemoryWorkerKind(QueueKind):
         set_distribution(&s.service, spec.service)
         s.arrival_key = stream_key(self.m.clock.seed, STREAM_ARRIVAL, domid)
         s.service_key = stream_key(self.m.clock.seed, STREAM_SERVICE, domid)
-        s.demand_key = stream_key(self.m.clock.seed, STREAM_MEMORY, domid)
-        s.arrival_counter = s.service_counter = s.demand_counter = 0
+        s.demand_key = stream_key(self.m.clock.seed, STREAM_MEMORY, 2 * domid)
+        s.fault_key = stream_key(self.m.clock.seed, STREAM_MEMORY, 2 * domid + 1)
+        s.arrival_counter = s.service_counter = s.demand_counter = s.fault_counter = 0
         s.num_phases = len(spec.phases)
         for i, (length_ns, pages) in enumerate(spec.phases):
             s.phase_ns[i] = length_ns
@@ -134,7 +135,7 @@ cdef class MemoryWorkerKind(QueueKind):
 
     cdef int64_t _rounded(self, int d, double pages) noexcept nogil:
         """To an integer, by chance up or down so that the mean is kept."""
-        return <int64_t>(pages + draw_unit(self.work[d].demand_key, &self.work[d].demand_counter))
+        return <int64_t>(pages + draw_unit(self.work[d].fault_key, &self.work[d].fault_counter))
 
     cdef void _evict(self, int d, int64_t pages) noexcept nogil:
         """So many resident pages go to the swap disk; those that are unchanged there are not written again."""
