@@ -42,7 +42,12 @@ def program(*phases, arrival=constant(100), service=constant(10), model=EVEN, **
 def make_host(spec, *, pages, num_pcpus=1, memory_pages=100_000, seed=0, costs=COSTS, **arguments):
     kinds = [HogKind(), MemoryWorkerKind()]
     host = Host(
-        Topology.flat(num_pcpus), CreditScheduler("4.5"), kinds, memory_pages=memory_pages, memory_costs=costs, seed=seed
+        Topology.flat(num_pcpus),
+        CreditScheduler("4.5"),
+        kinds,
+        memory_pages=memory_pages,
+        memory_costs=costs,
+        seed=seed,
     )
     Domctl(host).create_domain(1, spec, memory_pages=FLOOR + pages, **arguments)
     return host

@@ -113,8 +113,7 @@ class TestTargets:
         rest_ns = 2 * US + (5000 - 2 * BATCH) * US
         expected_us = [1000 + FULL_NS / US, 1000 + 2 * FULL_NS / US, 1000 + (2 * FULL_NS + rest_ns) / US]
         assert batches(host) == [
-            (at_us, 0, pages)
-            for at_us, pages in zip(expected_us, (-BATCH, -BATCH, -(5000 - 2 * BATCH)), strict=True)
+            (at_us, 0, pages) for at_us, pages in zip(expected_us, (-BATCH, -BATCH, -(5000 - 2 * BATCH)), strict=True)
         ]
         memory = control.memory(1)
         assert (memory["pages"], memory["inflated_pages"], memory["hypercalls"]) == (5000, 5000, 3)

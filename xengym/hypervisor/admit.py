@@ -186,6 +186,4 @@ class AdmissionControl:
     def _forget_those_gone(self) -> None:
         domains = self.host.sections["domain"]
         names = {int(domains["domid"][d]): self.host.domain_names[int(d)] for d in domains["in_use"].nonzero()[0]}
-        self._admitted = {
-            domid: known for domid, known in self._admitted.items() if names.get(domid) == known.name
-        }
+        self._admitted = {domid: known for domid, known in self._admitted.items() if names.get(domid) == known.name}
