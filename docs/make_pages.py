@@ -120,8 +120,9 @@ def memory_page() -> str:
     """The page of `xengym/Memory-v0`."""
     return "\n".join(
         [
-            MADE, "# xengym/Memory-v0", "", "![what guests have and want, and how busy the swap disk is](images/memory-v0.png)",
-            "", docstring(MemoryEnv), "",
+            MADE, "# xengym/Memory-v0", "",
+            "![what guests have and want, and how busy the swap disk is](images/memory-v0.png)", "",
+            docstring(MemoryEnv), "",
             "## Observation table",
             f"Features of domain slot 0; those of slot d begin at index {len(MEMORY_FEATURES)} d.", "",
             *features(MEMORY_FEATURES), "",
@@ -129,9 +130,9 @@ def memory_page() -> str:
             *features(MEMORY_HOST_FEATURES, start=8 * len(MEMORY_FEATURES)), "",
             *reward_terms(), "",
             "## Against fixed rules",
-            "`xengym compare memory-pressure --balloons` holds a static split, targets in proportion to what is wanted,",
-            "max-min fair targets and random ones against each other on the same episodes; [memory.md](memory.md) has the",
-            "figures, and tells what happens on the host.", "",
+            "`xengym compare memory-pressure --balloons` holds a static split, targets in proportion to what is",
+            "wanted, max-min fair targets and random ones against each other on the same episodes;",
+            "[memory.md](memory.md) has the figures, and tells what happens on the host.", "",
         ]
     )  # fmt: skip
 

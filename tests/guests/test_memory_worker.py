@@ -35,7 +35,11 @@ def exponential(ms):
     return DistributionSpec("exponential", ms * MS)
 
 
-def program(*phases, arrival=constant(100), service=constant(10), model=EVEN, **others):
+#: A request of 10 ms every 100 ms.
+EVERY, LONG = constant(100), constant(10)
+
+
+def program(*phases, arrival=EVERY, service=LONG, model=EVEN, **others):
     return Memory(arrival, service, phases, model, **others)
 
 

@@ -87,9 +87,8 @@ def plot_courses(courses: Sequence[Course], path: Path, *, title: str = "") -> N
             if column == 0:
                 axis.set_ylabel(f"{name}\nMiB")
             if row == 0:
-                axis.set_title(
-                    f"{course.policy}: attainment {course.sla.mean():.2f}, disk {100 * course.swap_busy_frac.mean():.0f} %"
-                )
+                disk_pct = 100 * course.swap_busy_frac.mean()
+                axis.set_title(f"{course.policy}: attainment {course.sla.mean():.2f}, disk {disk_pct:.0f} %")
         axis = axes[-1][column]
         axis.fill_between(course.time_s, 100 * course.swap_busy_frac, step="pre", color="#999999")
         axis.set_ylim(0, 100)

@@ -52,8 +52,8 @@ class StaticSplit:
 class Reactive:
     """Looks what each domain wants now, and divides what there is by a fixed rule.
 
-    It reads the host's counters, which the observation holds scaled. A domain that does not say what it wants keeps what
-    it has.
+    It reads the host's counters, which the observation holds scaled. A domain that does not say what it wants keeps
+    what it has.
 
     Args:
         divide: the rule.
@@ -153,12 +153,13 @@ def run_memory_policy(
         totals = np.zeros(4)
         steps, truncated = 0, False
         while not truncated:
-            obs, reward, _, truncated, info = env.step(policy.act(obs))
-            totals += [reward, info["sla"], -info["swapping"], -info["ballooning"]]
+            obs, earned, _, truncated, info = env.step(policy.act(obs))
+            totals += [earned, info["sla"], -info["swapping"], -info["ballooning"]]
             steps += 1
         domains = env.host.sections["domain"]
         response_ms = float(domains["response_ns"].sum()) / max(1, int(domains["jobs_done"].sum())) / 1e6
-        results.append(MemoryResult(policy.name, seed, *(float(x) for x in totals / steps), response_ms))
+        reward, sla, swapping, ballooning = (float(x) for x in totals / steps)
+        results.append(MemoryResult(policy.name, seed, reward, sla, swapping, ballooning, response_ms))
         if progress is not None:
             progress()
     return results

@@ -1,4 +1,6 @@
-"""Where admission and the control interface meet: a domain is created if Dom0's policy agrees, else it says what is missing.
+"""Where admission and the control interface meet: a domain is created if Dom0's policy agrees.
+
+Otherwise the error says what was wanted and what there is.
 
 What domains were created with beside what a host knows (devices, groups) is Dom0's own record, as its tools keep it; a
 domain that is gone is forgotten at the next look.
@@ -168,7 +170,7 @@ class AdmissionControl:
         return [p for p in range(self.host.num_pcpus) if self.host.sections["pcpu"]["pool"][p] == pool]
 
     def _places(self, pool: int, pcpus: Iterable[int] | None, *, in_order: bool = False) -> tuple[int, ...] | None:
-        """Numbers of pCPUs as places within the pool; None stays None. What is in no place of it is left to ``Domctl``."""
+        """Numbers of pCPUs as places within the pool; None stays None. ``Domctl`` refuses what is not in it."""
         if pcpus is None:
             return None
         members = self._pcpus(pool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from xengym.machine.disk_model import DiskModel
@@ -38,7 +39,7 @@ def swap_in_ns(disk: DiskModel = _SWAP_DISK) -> int:
     Command, seek over a random distance within the partition (the mean of sqrt(x) over two random places of a part p is
     8/15 sqrt(p)), half a turn, transfer (``DiskModel``).
     """
-    seek_us = disk.seek_min_us + (disk.seek_max_us - disk.seek_min_us) * 8 / 15 * _SWAP_PART**0.5
+    seek_us = disk.seek_min_us + (disk.seek_max_us - disk.seek_min_us) * 8 / 15 * math.sqrt(_SWAP_PART)
     return round(1000 * (disk.command_us + seek_us + disk.rotation_us / 2)) + transfer_ns(disk)
 
 
@@ -52,8 +53,8 @@ class MemoryCosts:
     """Costs of a host's memory, ns.
 
     Attributes:
-        hypercall_ns: entry into Xen and back for a batch of pages. Derived: 1.97 - 0.77 us (Barham et al. 2003, table 4,
-            context switch of two processes without data), which includes a change of page-table base.
+        hypercall_ns: entry into Xen and back for a batch of pages. Derived: 1.97 - 0.77 us (Barham et al. 2003,
+            table 4, context switch of two processes without data), which includes a change of page-table base.
         page_ns: CPU time of one page of a batch: its entry in the page tables taken out or validated. Derived: half of
             2.73 - 1.42 us (table 5, page fault), which updates an entry within two entries into Xen.
         retry_ns: until a balloon that got nothing asks again: 1 s, as a driver of Xen 3.0 that finds no free frame.

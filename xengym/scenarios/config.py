@@ -146,7 +146,7 @@ class DomainConfig(Closed):
         cpus_soft: pCPUs it prefers; default all.
         latency_target_ms: agreed response time of its jobs; 0: none.
         agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
-        memory_mib: memory that it starts with; default what its program says (``os``, ``memory``), else it does not count.
+        memory_mib: memory that it starts with; default what its program says (``os``, ``memory``), else none counts.
         max_memory_mib: that its balloon may take it to; default ``memory_mib``.
         min_memory_mib: that its kernel needs and its balloon leaves it.
         vifs: its virtual network interfaces; its program must be an operating system (``os``).

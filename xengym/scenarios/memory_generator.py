@@ -1,4 +1,4 @@
-"""Random hosts with less memory than their guests may want, by number: other demand and another host in each episode."""
+"""Random hosts with less memory than their guests may want, by number."""
 
 from __future__ import annotations
 

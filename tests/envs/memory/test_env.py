@@ -123,7 +123,7 @@ class TestActions:
 
 class TestObservations:
     def test_before_anything_happens(self):
-        env, obs, _ = make()
+        _, obs, _ = make()
         of_first = features(obs, FIRST)
         assert of_first["present"] == 1
         assert of_first["pages"] == pytest.approx(100 / 232)

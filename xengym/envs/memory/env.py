@@ -30,15 +30,15 @@ class MemoryEnv(EpisodicHostEnv[MemoryStepper]):
     ## Action Space
     `Box(-1, 1, (max_domains,), float32)`, entry d for domain slot d: -1 is what its kernel needs, 0 the memory it was
     created with, 1 its maximum; between them linear, in whole pages. The zero vector is no ballooning: the static split
-    of the scenario. Entries outside [-1, 1] are clipped; a domain whose entry is not a number keeps its target and counts
-    in `info["refused"]`. Entries of absent domains, and of those whose memory does not count, have no effect.
+    of the scenario. Entries outside [-1, 1] are clipped; a domain whose entry is not a number keeps its target and
+    counts in `info["refused"]`. Entries of absent domains, and of those whose memory does not count, have no effect.
 
     ## Observation Space
     `Box(0, 1, (max_domains * 16 + 5,), float32)`: for each domain slot present, pages, target, wanted, maximum, floor,
     swapped, reads, touches, waiting, moved, cpu, steal, attainment, response, backlog; then for the host free, wanted,
-    swap_disk, utilisation, domains. All refer to the last control interval or its end; `wanted` is what a balloon daemon
-    in the guest would report (its committed memory). Absent domains are all zeros; `info["domain_mask"]` says which are
-    present.
+    swap_disk, utilisation, domains. All refer to the last control interval or its end; `wanted` is what a balloon
+    daemon in the guest would report (its committed memory). Absent domains are all zeros; `info["domain_mask"]` says
+    which are present.
 
     ## Starting State
     The scenario's domains with the memory it gives them, after a warm-up (`control.warmup_ms`). Episodes of
@@ -84,8 +84,8 @@ class MemoryEnv(EpisodicHostEnv[MemoryStepper]):
         config = self.episode.config
         if not any(domain.has_balloon for domain in config.domains):
             raise ScenarioError(
-                f"scenario {config.name!r} has no domain whose memory could be moved (memory_mib, or a program that says "
-                "how much it needs), so an agent would have nothing to decide; xengym/Host-v0 runs it"
+                f"scenario {config.name!r} has no domain whose memory could be moved (memory_mib, or a program that "
+                "says how much it needs), so an agent would have nothing to decide; xengym/Host-v0 runs it"
             )
         self.action_space: spaces.Space[Any] = spaces.Box(-1.0, 1.0, (self.stepper.num_actions,), np.float32)
         self.observation_space = spaces.Box(0.0, 1.0, (self.stepper.num_features,), np.float32)

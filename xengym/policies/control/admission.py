@@ -3,11 +3,11 @@
 A domain is refused for the first thing that does not fit, in the order of `CHECKS`:
 
 - **memory**: free pages of the host.
-- **reservation**: CPU time promised by a scheduler that promises any. SEDF keeps its promises on each pCPU by itself (earliest
-  deadline first on one processor), so every vCPU needs a pCPU whose shares stay at most 1 (Liu and Layland 1973); RTDS is one
-  queue for the pool, where the necessary condition counts: all shares together at most the number of pCPUs, none more than
-  one. That is what Xen's tools could check and do not: SEDF has no admission control.
-- **devices**: each is there, may be used by the domain, and is not in use by another if either of the two wants it alone.
+- **reservation**: CPU time promised by a scheduler that promises any. SEDF keeps its promises on each pCPU by itself
+  (earliest deadline first on one processor), so every vCPU needs a pCPU whose shares stay at most 1 (Liu and Layland
+  1973); RTDS is one queue for the pool, where the necessary condition counts: all shares together at most the number of
+  pCPUs, none more than one. That is what Xen's tools could check and do not: SEDF has no admission control.
+- **devices**: each is there, may be used by the domain, and is not in use by another if either wants it alone.
 - **anti-affinity**: no domain of the same group is on the host.
 
 The first and the last hold for a host of any fidelity; where a domain could go instead is a question of placement.
@@ -147,8 +147,8 @@ def place_shares(
 ) -> list[int] | None:
     """Places for vCPUs on pCPUs of which none is reserved beyond 1; None if there are none.
 
-    Largest first, each where least is left afterwards (best fit). That is no proof that there is no other way: packing is
-    hard; a domain refused may have fitted.
+    Largest first, each where least is left afterwards (best fit). That is no proof that there is no other way: packing
+    is hard; a domain refused may have fitted.
 
     Args:
         shares_ppm: of each vCPU.

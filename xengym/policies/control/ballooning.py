@@ -11,9 +11,9 @@ Pages = NDArray[np.int64]
 def proportional_targets(wanted: Pages, floors: Pages, maxima: Pages, available: int) -> Pages:
     """Balloon targets in proportion to what domains want.
 
-    If all they want fits, each gets it, and what is left is divided in proportion to what they want, so that whose demand
-    grows has room until the next look. Otherwise all get the same part of what they want beyond their floors. Nobody gets
-    more than its maximum or less than its floor.
+    If all they want fits, each gets it, and what is left is divided in proportion to what they want, so that whose
+    demand grows has room until the next look. Otherwise all get the same part of what they want beyond their floors.
+    Nobody gets more than its maximum or less than its floor.
 
     Args:
         wanted: pages that each domain wants, int64 of shape ``(num_domains,)``.
