@@ -401,6 +401,7 @@ cdef class FluidCluster(FluidMoves):
         if state.shape != self.arena.block.shape or state.dtype != np.uint8:
             raise ValueError(f"restore: expected uint8 of shape {self.arena.block.shape}, found {state.dtype} {state.shape}")
         self.arena.block[:] = state
+        self.scratch["has_ahead"][:] = 0
 
     def digest(self):
         """SHA-256 of the whole state, as hexadecimal text."""

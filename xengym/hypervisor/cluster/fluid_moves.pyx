@@ -132,8 +132,15 @@ cdef class FluidMoves(FluidState):
                 migration_disk_done(g, ws)
                 m.is_due = 1
         else:
-            # At its end the very steps by which the end was foreseen.
-            used_ns = migration_run(g, ws, LONG_NS if is_end else dt_ns, <double>m.granted_bytes_per_s, m.activity)
+            used_ns = dt_ns
+            if not is_end:
+                used_ns = migration_run(g, ws, dt_ns, <double>m.granted_bytes_per_s, m.activity)
+            elif self.has_ahead[move]:
+                memcpy(g, &self.ahead[move], sizeof(Migration))
+                memcpy(ws, &self.ahead_set[move], sizeof(WorkingSet))
+            else:
+                # The very steps by which the end was foreseen.
+                migration_run(g, ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
             if is_end or used_ns < dt_ns or g.stage != stage or (was_waiting and g.stage_left_ns == 0):
                 m.is_due = 1
         m.at_ns = self.a.clock.now_ns
@@ -145,11 +152,12 @@ cdef class FluidMoves(FluidState):
 
     cdef void foresee(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]
-        cdef Migration ahead
-        cdef WorkingSet ws
+        cdef Migration* ahead = &self.ahead[move]
+        cdef WorkingSet* ws = &self.ahead_set[move]
         cdef int64_t used_ns
         cdef double left_ns
         self.move_stale[move] = 0
+        self.has_ahead[move] = 0
         if not m.in_use:
             self.move_end[move] = INT64_MAX
         elif m.is_due:
@@ -158,9 +166,10 @@ cdef class FluidMoves(FluidState):
             left_ns = m.disk_left_bytes * 1e9 / <double>m.granted_bytes_per_s if m.granted_bytes_per_s > 0 else 1e18
             self.move_end[move] = m.at_ns + <int64_t>left_ns + 1 if left_ns < 1e18 else INT64_MAX
         else:
-            ahead = self.migration[move]
-            ws = self.working_set[m.domain]
-            used_ns = migration_run(&ahead, &ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
+            memcpy(ahead, &self.migration[move], sizeof(Migration))
+            memcpy(ws, &self.working_set[m.domain], sizeof(WorkingSet))
+            used_ns = migration_run(ahead, ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
+            self.has_ahead[move] = used_ns < LONG_NS
             self.move_end[move] = m.at_ns + used_ns if used_ns < LONG_NS else INT64_MAX
 
     cdef void serve_move(self, int move) noexcept nogil:

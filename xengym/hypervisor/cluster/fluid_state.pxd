@@ -33,6 +33,9 @@ cdef class FluidState:
     cdef uint8_t* link_mark
     cdef uint8_t* move_changed    # moves that want another rate
     cdef uint8_t* move_stale      # moves whose end is to be foreseen anew
+    cdef Migration* ahead         # what foreseeing a move's end has come to, while nothing has changed since
+    cdef WorkingSet* ahead_set
+    cdef uint8_t* has_ahead
     cdef int* members             # domains of the host at hand, and what they can use
     cdef double* limit
     cdef double* weight

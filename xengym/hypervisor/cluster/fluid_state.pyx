@@ -26,6 +26,7 @@ import numpy as np
 
 from xengym.hypervisor.cluster.arrays import domain_records, make_arena
 from xengym.machine.cluster_state import REFUSALS
+from xengym.machine.migration_state import MIGRATION_DTYPE, WORKING_SET_DTYPE
 
 cdef double DEMAND_ONE = 10000.0
 # What a domain gets may miss its demand by rounding.
@@ -74,6 +75,9 @@ cdef class FluidState:
         self.users = <int*>_address(space("users", np.intc, self.num_links))
         self.move_changed = <uint8_t*>_address(space("move_changed", np.uint8, clock.num_moves))
         self.move_stale = <uint8_t*>_address(space("move_stale", np.uint8, clock.num_moves))
+        self.ahead = <Migration*>_address(space("ahead", MIGRATION_DTYPE, clock.num_moves))
+        self.ahead_set = <WorkingSet*>_address(space("ahead_set", WORKING_SET_DTYPE, clock.num_moves))
+        self.has_ahead = <uint8_t*>_address(space("has_ahead", np.uint8, clock.num_moves))
         self.chosen = <int*>_address(space("chosen", np.intc, clock.num_moves))
         self.move_granted = <double*>_address(space("move_granted", np.float64, clock.num_moves))
         self.is_fixed = <uint8_t*>_address(space("is_fixed", np.uint8, clock.num_moves))
