@@ -72,6 +72,10 @@ cdef struct ClusterClock:
     int64_t move_ns           # how long all moves that are over took
     int64_t downtime_ns       # for moves, of all domains
     int64_t restarts          # of domains whose host had died
+    double gone_s             # of domains that have left: how long they were here,
+    double gone_demanded_s    # their CPU time in reference pCPUs,
+    double gone_granted_s
+    double gone_violation_s   # and how long they got less than they demanded
     double moved_bytes        # memory and disks, with what was sent in vain
     double remote_bytes       # that guests sent to clients of another site
     double dom0_s_per_byte    # CPU time that Dom0 spends on a byte of a move, at each end

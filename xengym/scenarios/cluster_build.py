@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from xengym.formats.vm_traces import TO_THE_END_S, VmTraces
 from xengym.hypervisor.cluster.fluid import FluidCluster
+from xengym.hypervisor.cluster.interface import Cluster
 from xengym.hypervisor.cluster.specs import DEMAND_ONE, ClusterSpec, DemandTable, DomainSpec, HostSpec, LinkSpec
 from xengym.machine.memory_model import PAGE_BYTES, MemoryModel, Region
 from xengym.scenarios.cluster_config import (
@@ -26,6 +28,9 @@ from xengym.scenarios.cluster_config import (
 from xengym.scenarios.cluster_demand import SAMPLE_S, find_traces, wave
 from xengym.scenarios.cluster_library import load_cluster
 from xengym.units import S_NS, ms_to_ns, s_to_ns
+
+#: Kinds of clusters by fidelity: each takes a ``ClusterSpec`` and ``seed``.
+FIDELITIES: dict[str, Callable[..., Cluster]] = {"fluid": FluidCluster}
 
 _BYTES_PER_MBIT = 125_000
 _MIB = 1 << 20
@@ -109,9 +114,22 @@ def build_spec(cluster: str | Path | ClusterConfig, *, seed: int, data: str | Pa
     return Built(config, spec, tuple(host_names), tuple(groups), tuple(lines))
 
 
-def build_cluster(cluster: str | Path | ClusterConfig, *, seed: int, data: str | Path | None = None) -> FluidCluster:
-    """A cluster at fluid fidelity at the beginning of an episode; arguments and errors as for ``build_spec``."""
-    return FluidCluster(build_spec(cluster, seed=seed, data=data).spec, seed=seed)
+def make_cluster(spec: ClusterSpec, *, seed: int, fidelity: str = "fluid") -> Cluster:
+    """A cluster of a fidelity, one of ``FIDELITIES``.
+
+    Raises:
+        ValueError: there is no such fidelity, or the description contradicts itself.
+    """
+    if fidelity not in FIDELITIES:
+        raise ValueError(f"unknown fidelity {fidelity!r}; expected one of {', '.join(FIDELITIES)}")
+    return FIDELITIES[fidelity](spec, seed=seed)
+
+
+def build_cluster(
+    cluster: str | Path | ClusterConfig, *, seed: int, data: str | Path | None = None, fidelity: str = "fluid"
+) -> Cluster:
+    """A cluster at the beginning of an episode; arguments and errors as for ``build_spec`` and ``make_cluster``."""
+    return make_cluster(build_spec(cluster, seed=seed, data=data).spec, seed=seed, fidelity=fidelity)
 
 
 def _hosts(config: ClusterConfig) -> tuple[list[HostSpec], list[str], dict[str, list[int]]]:

@@ -197,6 +197,11 @@ cdef class FluidCluster(FluidMoves):
         if move != NO_MOVE and not self.fail_move(move, REASON_CANCELLED) and d.move != NO_MOVE:
             self.advance(move)
             self.finish_move(move)
+        self.touch(d.host)
+        self.a.clock.gone_s += 1e-9 * <double>(self.a.clock.now_ns - d.arrived_ns)
+        self.a.clock.gone_demanded_s += 1e-9 * <double>d.demanded_ns
+        self.a.clock.gone_granted_s += 1e-9 * <double>d.granted_ns
+        self.a.clock.gone_violation_s += 1e-9 * <double>d.violation_ns
         self.unlink_domain(domain)
         self.a.host[d.host].free_pages += d.pages
         if d.group != NO_GROUP:
