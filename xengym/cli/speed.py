@@ -50,7 +50,7 @@ def _print_clusters(report: dict[str, Any]) -> None:
         is_large = day["domains"] == SIZES[-1]
         rows.append([
             f"a day of PlanetLab, {day['hosts']} hosts, {day['domains']} domains, consolidation every 5 min",
-            f"{day['wall_s']:.1f} s", f"{day['step_ms']:.2f} ms a step, {day['deciding_s']:.1f} s of it deciding",
+            f"{day['wall_s']:.1f} s", f"{day['cpu_s']:.1f} s of CPU; {day['step_ms']:.2f} ms a step; {day['deciding_s']:.1f} s of it deciding",
             f"<= {wanted['day_s']} s" if is_large else "",
         ])  # fmt: skip
         rows.append(["", f"{day['moves']} moves", f"{day['moves_per_s']:.0f} moves/s", ""])

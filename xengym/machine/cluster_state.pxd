@@ -95,6 +95,8 @@ cdef struct ClusterClock:
     int32_t moves_per_host    # most at once that leave it, and likewise that come to it
     int32_t active_moves
     int32_t power_changes     # hosts that wake or suspend
+    int32_t move_bound        # all slots of moves from here on are free
+    int32_t reserved
 
 cdef struct ClusterHost:
     int64_t memory_pages      # for guests, of 4096 bytes

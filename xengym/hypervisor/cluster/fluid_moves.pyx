@@ -103,7 +103,15 @@ cdef class FluidMoves(FluidState):
         migration_begin(g)
         # The destination has been chosen: its answer is waited for.
         migration_run(g, &self.working_set[domain], 0, 0.0, 1.0)
-        self.move_stale[slot] = 1
+        clock.move_bound = max(clock.move_bound, slot + 1)
+        self.blur(slot)
+
+    cdef void blur(self, int move) noexcept nogil:
+        """When the move's stage ends is to be foreseen anew."""
+        if not self.move_stale[move]:
+            self.move_stale[move] = 1
+            self.blurred[self.num_blurred] = move
+            self.num_blurred += 1
 
     cdef void advance(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]
@@ -144,7 +152,7 @@ cdef class FluidMoves(FluidState):
             if is_end or used_ns < dt_ns or g.stage != stage or (was_waiting and g.stage_left_ns == 0):
                 m.is_due = 1
         m.at_ns = self.a.clock.now_ns
-        self.move_stale[move] = 1
+        self.blur(move)
         if sent > 0.0:
             self.a.clock.moved_bytes += sent
             for k in range(m.num_links):
@@ -180,7 +188,7 @@ cdef class FluidMoves(FluidState):
         self.advance(move)
         m.is_due = 0
         self.move_end[move] = INT64_MAX
-        self.move_stale[move] = 1
+        self.blur(move)
         if g.stage == STAGE_ROUND_END:
             migration_follow_rules(g, &self.working_set[m.domain])
         elif g.stage == STAGE_ACTIVATION and not m.is_committed:
@@ -200,7 +208,10 @@ cdef class FluidMoves(FluidState):
         if more == 0:
             return
         m.wanted_bytes_per_s = bytes_per_s
-        self.move_changed[move] = 1
+        if not self.move_changed[move]:
+            self.move_changed[move] = 1
+            self.changed[self.num_changed] = move
+            self.num_changed += 1
         for k in range(m.num_links):
             self.load_link(m.links[k], 0, more)
 
@@ -212,7 +223,7 @@ cdef class FluidMoves(FluidState):
             return
         self.advance(move)
         m.granted_bytes_per_s = bytes_per_s
-        self.move_stale[move] = 1
+        self.blur(move)
         for k in range(m.num_links):
             self.a.link[m.links[k]].used_bytes_per_s += more
         # Dom0's part of the CPU changes at both ends.
@@ -224,14 +235,16 @@ cdef class FluidMoves(FluidState):
         if m.activity != activity:
             self.advance(move)
             m.activity = activity
-            self.move_stale[move] = 1
+            self.blur(move)
 
     cdef void share_network(self) noexcept nogil:
         """Rates for all moves that a change of the links' loads concerns."""
         cdef ClusterMove* m
         cdef ClusterLink* link
-        cdef int i, k, l, n = 0
-        cdef bint is_scarce, has_grown
+        cdef int i, k, l, move, n = 0
+        cdef int bound = self.a.clock.move_bound
+        cdef bint is_scarce
+        cdef bint has_grown = False
         # 1: no limit any more, or not yet; 2: the moves across it have to be settled together.
         for i in range(self.num_dirty):
             l = self.dirty_link[i]
@@ -239,10 +252,10 @@ cdef class FluidMoves(FluidState):
             is_scarce = <double>link.wanted_bytes_per_s > self.link_room(l)
             self.link_mark[l] = 2 if is_scarce or link.is_congested else 1
             link.is_congested = is_scarce
-        has_grown = True
+            has_grown |= self.link_mark[l] == 2
         while has_grown:
             has_grown = False
-            for i in range(self.a.clock.num_moves):
+            for i in range(bound):
                 m = &self.a.move[i]
                 if not m.in_use or self.is_fixed[i] == 3:
                     continue
@@ -252,6 +265,8 @@ cdef class FluidMoves(FluidState):
                         has_grown = True
                         break
                 if self.is_fixed[i] == 3:
+                    self.chosen[n] = i
+                    n += 1
                     for k in range(m.num_links):
                         l = m.links[k]
                         if self.a.link[l].is_congested and self.link_mark[l] != 2:
@@ -264,18 +279,18 @@ cdef class FluidMoves(FluidState):
             self.users[l] = 0
             self.left[l] = self.link_room(l)
             self.link_mark[l] = self.a.link[l].is_congested
-        for i in range(self.a.clock.num_moves):
-            m = &self.a.move[i]
-            if self.is_fixed[i] == 3:
-                self.is_fixed[i] = 0
-                self.chosen[n] = i
-                n += 1
+        for i in range(self.num_changed):
+            move = self.changed[i]
+            self.move_changed[move] = 0
+            if self.a.move[move].in_use and self.is_fixed[move] != 3:
+                self.grant(move, self.a.move[move].wanted_bytes_per_s)
+        self.num_changed = 0
+        if n > 0:
+            for i in range(n):
+                m = &self.a.move[self.chosen[i]]
+                self.is_fixed[self.chosen[i]] = 0
                 for k in range(m.num_links):
                     self.users[m.links[k]] += 1
-            elif self.move_changed[i] and m.in_use:
-                self.grant(i, m.wanted_bytes_per_s)
-            self.move_changed[i] = 0
-        if n > 0:
             share_links(n, self.chosen, self.a.move, self.link_mark, self.left, self.users, self.is_fixed, self.move_granted)
             for i in range(n):
                 self.is_fixed[i] = 0
@@ -295,10 +310,9 @@ cdef class FluidMoves(FluidState):
         for i in range(self.num_stale):
             self.refresh_shares(self.stale[i])
         self.num_stale = 0
-        if self.a.clock.active_moves > 0:
-            for i in range(self.a.clock.num_moves):
-                if self.move_stale[i]:
-                    self.foresee(i)
+        for i in range(self.num_blurred):
+            self.foresee(self.blurred[i])
+        self.num_blurred = 0
 
     # --- ends --------------------------------------------------------------------------------------------------------------
 
@@ -323,7 +337,6 @@ cdef class FluidMoves(FluidState):
         cdef ClusterMove* m = &self.a.move[move]
         self.want(move, 0)
         self.grant(move, 0)
-        self.move_changed[move] = 0
         _forget_writes(&self.working_set[m.domain])
         self.a.domain[m.domain].move = NO_MOVE
         self.a.host[m.source].outgoing -= 1
@@ -332,8 +345,9 @@ cdef class FluidMoves(FluidState):
         self.a.clock.move_ns += self.a.clock.now_ns - m.began_ns
         m.is_due = 0
         m.in_use = 0
-        self.move_stale[move] = 0
         self.move_end[move] = INT64_MAX
+        while self.a.clock.move_bound > 0 and not self.a.move[self.a.clock.move_bound - 1].in_use:
+            self.a.clock.move_bound -= 1
 
     cdef void finish_move(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]
