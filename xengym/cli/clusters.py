@@ -73,10 +73,17 @@ def run_cluster(
     rows = [
         ["hosts", f"{len(built.spec.hosts)}, {totals.hosts_on:.1f} of them on (mean)"],
         ["domains", f"{totals.arrived} came, {totals.left} left, {totals.refused} refused"],
-        ["moves", f"{totals.moves} done, {totals.aborted} aborted; {totals.move_s:.1f} s each, {totals.moved_gb:.1f} GB in all"],
+        [
+            "moves",
+            f"{totals.moves} done, {totals.aborted} aborted; {totals.move_s:.1f} s each, "
+            f"{totals.moved_gb:.1f} GB in all",
+        ],
         ["downtime", f"{totals.downtime_s:.2f} s in all"],
         ["energy", f"{totals.energy_kwh:.2f} kWh"],
-        ["violations", f"{100 * totals.violation_frac:.2f} % of the domains' time, {100 * totals.unmet_frac:.2f} % of their CPU"],
+        [
+            "violations",
+            f"{100 * totals.violation_frac:.2f} % of the domains' time, {100 * totals.unmet_frac:.2f} % of their CPU",
+        ],
     ]
     if totals.remote_gb:
         rows.append(["to far clients", f"{totals.remote_gb:.1f} GB"])
@@ -127,7 +134,12 @@ def describe_cluster(config: ClusterConfig) -> None:
     ]  # fmt: skip
     print(text_table(["hosts", "count", "pcpus", "speed", "memory", "power", "scheduler", "racks"], hosts))
     domains = [
-        [group.name, "as the demand's source" if group.count is None else str(group.count), str(group.vcpus), group.demand.kind]
+        [
+            group.name,
+            "as the demand's source" if group.count is None else str(group.count),
+            str(group.vcpus),
+            group.demand.kind,
+        ]
         for group in config.domains
     ]
     print(text_table(["domains", "count", "vcpus", "demand"], domains))

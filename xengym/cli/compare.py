@@ -91,8 +91,8 @@ def compare(
     policies.append(RandomActions())
     results = []
     with progress_bar("comparing", len(policies) * episodes) as advance:
-        for policy in policies:
-            results += run_episodes(policy, scenario, seeds, data=data, progress=advance, with_limits=limits)
+        for baseline in policies:
+            results += run_episodes(baseline, scenario, seeds, data=data, progress=advance, with_limits=limits)
     if csv is not None:
         write_csv(results, csv)
     if picture is not None:

@@ -50,14 +50,16 @@ def _print_clusters(report: dict[str, Any]) -> None:
         is_large = day["domains"] == SIZES[-1]
         rows.append([
             f"a day of PlanetLab, {day['hosts']} hosts, {day['domains']} domains, consolidation every 5 min",
-            f"{day['wall_s']:.1f} s", f"{day['cpu_s']:.1f} s of CPU; {day['step_ms']:.2f} ms a step; {day['deciding_s']:.1f} s of it deciding",
+            f"{day['wall_s']:.1f} s",
+            f"{day['cpu_s']:.1f} s of CPU; {day['step_ms']:.2f} ms a step; {day['deciding_s']:.1f} s of it deciding",
             f"<= {wanted['day_s']} s" if is_large else "",
         ])  # fmt: skip
         rows.append(["", f"{day['moves']} moves", f"{day['moves_per_s']:.0f} moves/s", ""])
     rows.append(["growth with the domains", f"exponent {report['domains_growth']:.2f}", "1 is linear", ""])
     for size, step_ms in report["quiet_step_ms"].items():
         rows.append([f"a step of 5 min without moves, {size} domains", f"{step_ms:.3f} ms", "", ""])
-    rows.append(["masks of all moves, {} hosts, {} domains".format(*MASK_SIZE), f"{report['masks_per_s']:.0f} masks/s", "",
+    rows.append(["masks of all moves, {} hosts, {} domains".format(*MASK_SIZE),
+    f"{report['masks_per_s']:.0f} masks/s", "",
                  f">= {wanted['masks_per_s']} masks/s"])  # fmt: skip
     print("clusters at fluid fidelity, measured once")
     print(text_table(["what", "measured", "beside", "wanted"], rows, left=3))

@@ -1,4 +1,4 @@
-"""Speed of clusters at fluid fidelity: a day of a thousand hosts, growth with the number of domains, masks and moves."""
+"""Speed of clusters at fluid fidelity: a day of a thousand hosts, growth with the domains, masks and moves."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def consolidated_day(num_hosts: int, num_domains: int, *, steps: int = DAY_STEPS
     cpu_s = time.process_time() - cpu_begin
     moves = int(cluster.clock["moves_done"][0])
     return {
-        "hosts": num_hosts, "domains": num_domains, "steps": steps, "wall_s": spent_s, "cpu_s": cpu_s, "deciding_s": deciding_s,
+        "hosts": num_hosts, "domains": num_domains, "steps": steps, "wall_s": spent_s, "cpu_s": cpu_s,
+        "deciding_s": deciding_s,
         "step_ms": 1e3 * spent_s / steps, "moves": moves, "moves_per_s": moves / max(1e-9, spent_s - deciding_s),
     }  # fmt: skip
 
