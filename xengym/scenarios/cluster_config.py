@@ -286,7 +286,7 @@ class MoveConfig(Closed):
     step_mbit_per_s: NonNegativeFloat = 50.0
     max_rounds: Annotated[int, Field(ge=1, le=40)] = 4
     gives_back_free: bool = False
-    stuns: bool = False
+    stuns_from_round: NonNegativeInt = 0
     request_ms: NonNegativeMs = 1.0
     suspend_ms: NonNegativeMs = 18.0
     resume_ms: NonNegativeMs = 20.0
@@ -309,6 +309,16 @@ class ClusterControlConfig(Closed):
     episode_s: PositiveFloat = 86_400.0
 
 
+class ClusterRewardConfig(Closed):
+    """Weights of the reward's terms, each of which is at most 0 (``envs.cluster.stepper.CLUSTER_TERMS``)."""
+
+    violations: float = 10.0
+    downtime: float = 100.0
+    energy: float = 1.0
+    migrations: float = 0.05
+    remote: float = 0.0
+
+
 class ClusterConfig(Closed):
     """A whole cluster."""
 
@@ -324,6 +334,7 @@ class ClusterConfig(Closed):
     placement: Literal["first-fit", "best-fit", "worst-fit", "balance"] = "balance"
     moves: MoveConfig = MoveConfig()
     control: ClusterControlConfig = ClusterControlConfig()
+    reward: ClusterRewardConfig = ClusterRewardConfig()
     max_domains: PositiveInt | None = None
 
     @model_validator(mode="after")

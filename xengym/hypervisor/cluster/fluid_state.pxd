@@ -21,6 +21,7 @@ cdef class FluidState:
     cdef const ClusterDomain* arrival
     cdef const WorkingSet* arrival_set
     cdef const Migration* template
+    cdef double short_frac        # part of its demand that a domain may miss without its being a violation
     cdef int num_samples
     cdef int num_client_samples
     cdef int num_arrivals

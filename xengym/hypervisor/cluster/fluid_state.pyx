@@ -41,6 +41,8 @@ cdef class FluidState:
     def __init__(self, spec, seed=0):
         cdef ClusterClock* clock
         self.spec = spec
+        if self.short_frac == 0.0:
+            self.short_frac = SHORT
         self.arena = make_arena(spec)
         sections = self.arena.sections
         self.a.clock = <ClusterClock*>_address(sections["clock"])
@@ -155,7 +157,7 @@ cdef class FluidState:
             d = &self.a.domain[i]
             d.demanded_ns += <int64_t>(d.demand_pcpus * dt + 0.5)
             d.granted_ns += <int64_t>(d.granted_pcpus * dt + 0.5)
-            if d.granted_pcpus < d.demand_pcpus * (1.0 - SHORT):
+            if d.granted_pcpus < d.demand_pcpus * (1.0 - self.short_frac):
                 d.violation_ns += dt_ns
                 is_short = True
             if is_dead:
@@ -199,7 +201,8 @@ cdef class FluidState:
                 self.weight[n] = reservation_pcpus(d, host)
                 self.extra[n] = <double>d.vcpus if d.has_extra else 0.0
             else:
-                self.weight[n] = <double>d.weight
+                # Since Xen 4.1 each active vCPU carries its domain's whole weight.
+                self.weight[n] = <double>d.weight * d.vcpus
             n += 1
             i = d.next_on_host
         if is_sedf:
