@@ -69,7 +69,9 @@ def check_links(c: Any, under_way: Any) -> None:
         if mine >= moves["wanted_bytes_per_s"][i]:
             continue
         way = moves["links"][i][: moves["num_links"][i]]
-        assert any(used[way][k] >= room[way][k] - 16 and mine >= most_on(c, under_way, link) - 1 for k, link in enumerate(way))
+        assert any(
+            used[way][k] >= room[way][k] - 16 and mine >= most_on(c, under_way, link) - 1 for k, link in enumerate(way)
+        )
 
 
 def most_on(c: Any, under_way: Any, link: int) -> int:

@@ -1,7 +1,7 @@
 """Laws of clusters under random operations, with failures at any moment.
 
-Each history is lived by two clusters: the second is restored from a snapshot or made from a pickle now and then, and must
-agree with the first to the last bit.
+Each history is lived by two clusters: the second is restored from a snapshot or made from a pickle now and then, and
+must agree with the first to the last bit.
 """
 
 import pickle
@@ -77,7 +77,9 @@ class ClusterHistory(RuleBasedStateMachine):
         placement=st.sampled_from(["first-fit", "best-fit", "worst-fit", "balance"]),
         seed=st.integers(0, 1000),
     )
-    def build(self, hosts: list[HostSpec], domains: list[DomainSpec], move: MoveSpec, placement: str, seed: int) -> None:
+    def build(
+        self, hosts: list[HostSpec], domains: list[DomainSpec], move: MoveSpec, placement: str, seed: int
+    ) -> None:
         rng = np.random.default_rng(seed)
         table = DemandTable(rng.integers(0, 10_001, (2, 20), dtype=np.uint16), sample_ns=7 * S_NS)
         hosts = [HostSpec(**{**vars(host), "site": host.rack // 2}) for host in hosts]

@@ -11,18 +11,24 @@ import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
 from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure_victim, plot_victim, victim_table
+from xengym.baselines.memory_picture import follow_memory, plot_courses
+from xengym.baselines.memory_policies import memory_policies, memory_table, run_memory_policy
 from xengym.baselines.policies import Defaults, FixedLimits, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.cli.clusters import compare_cluster, refuse_with_cluster, refuse_without_cluster
 from xengym.cli.progress import progress_bar
 from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
+from xengym.scenarios.cluster_library import is_cluster
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
 
 
 def compare(
     scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
-    episodes: Annotated[int, typer.Option(help="held-out episodes for each policy", min=2)] = 20,
+    episodes: Annotated[
+        int | None, typer.Option(help="held-out episodes for each policy; default 20, of a cluster 5", min=2)
+    ] = None,
     scheduler: Annotated[
         list[str] | None,
         typer.Option(help="compare this scheduler, too (repeat it; a name, or a name and version as credit-3.2)"),
@@ -45,14 +51,38 @@ def compare(
             "--limits", help="compare limits of guests in DriverDomain-v0: SEDF-DC, ShareGuard, the best static"
         ),
     ] = False,
+    balloons: Annotated[
+        bool,
+        typer.Option("--balloons", help="compare rules that divide memory in Memory-v0: static, proportional, max-min"),
+    ] = False,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="clusters: only this migration policy (repeat it); default all")
+    ] = None,
+    placement: Annotated[
+        list[str] | None, typer.Option(help="clusters: this placement rule for arrivals (repeat it); default all")
+    ] = None,
+    fidelity: Annotated[str | None, typer.Option(help="clusters: fluid (default), or another that is known")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.
 
-    Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds.
+    Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds. Of a
+    cluster, all placement rules and migration policies are compared.
     """
+    if is_cluster(scenario):
+        refuse_with_cluster(scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits, "--balloons": balloons})
+        compare_cluster(
+            scenario, episodes=episodes, policies=policy, placements=placement, seed=seed, data=data,
+            fidelity=fidelity or "fluid", csv=csv, picture=picture, as_json=as_json,
+        )  # fmt: skip
+        return
+    refuse_without_cluster(scenario, {"--policy": policy, "--placement": placement, "--fidelity": fidelity})
+    episodes = episodes or 20
     if victim is not None:
         _compare_victim(scenario, victim, episodes, scheduler or ISOLATION_POLICIES, seed, data, csv, picture, as_json)
+        return
+    if balloons:
+        _compare_balloons(scenario, episodes, seed, data, csv, picture, as_json)
         return
     shape = EpisodeSource(scenario, "test", data).shape
     seeds = held_out_seeds(episodes, seed=seed)
@@ -70,8 +100,8 @@ def compare(
     policies.append(RandomActions())
     results = []
     with progress_bar("comparing", len(policies) * episodes) as advance:
-        for policy in policies:
-            results += run_episodes(policy, scenario, seeds, data=data, progress=advance, with_limits=limits)
+        for baseline in policies:
+            results += run_episodes(baseline, scenario, seeds, data=data, progress=advance, with_limits=limits)
     if csv is not None:
         write_csv(results, csv)
     if picture is not None:
@@ -119,6 +149,27 @@ def _compare_victim(
     print(
         f"{scenario}: {victim} in the same {episodes} held-out episodes under each scheduler\n{victim_table(results)}"
     )
+
+
+def _compare_balloons(
+    scenario: str, episodes: int, seed: int, data: Path | None, csv: Path | None, picture: Path | None, as_json: bool
+) -> None:
+    seeds = held_out_seeds(episodes, seed=seed)
+    policies = memory_policies()
+    results = []
+    with progress_bar("comparing", len(policies) * episodes) as advance:
+        for policy in policies:
+            results += run_memory_policy(policy, scenario, seeds, data=data, progress=advance)
+    if csv is not None:
+        write_csv(results, csv)
+    if picture is not None:
+        courses = [follow_memory(policy, scenario, seeds[0], data=data) for policy in (policies[0], policies[2])]
+        plot_courses(courses, picture, title=f"{scenario}, one episode: memory that guests have (area) and want (line)")
+    if as_json:
+        rows = [result._asdict() for result in results]
+        print(json.dumps({"scenario": scenario, "episodes": rows}, indent=1))
+        return
+    print(f"{scenario}: the same {episodes} held-out episodes for each policy\n{memory_table(results)}")
 
 
 def _host_policies(

@@ -1,7 +1,7 @@
-"""Where the demand of a cluster's domains comes from: traces if they are there, generators with their statistics if not.
+"""Where the demand of a cluster's domains comes from: traces if they are there, else generators.
 
-A folder that was named and lacks what a scenario asks for is an error, never replaced by a generator: the results would pass
-for those of the traces.
+A folder that was named and lacks what a scenario asks for is an error, never replaced by a generator: the results
+would pass for those of the traces.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.formats import azure, bitbrains
-from xengym.formats.vm_traces import DEMAND_ONE, VmTraces
+from xengym.formats.vm_traces import DEMAND_ONE, VmTraces, as_demand
 from xengym.scenarios.cluster_config import (
     AzureDemand,
     BitbrainsDemand,
@@ -42,7 +42,9 @@ def _planetlab(data: Path | None, seed: int) -> tuple[VmTraces, str]:
 def _bitbrains(data: Path, days: int) -> VmTraces:
     files = bitbrains.find_files(data)
     if not files:
-        raise ScenarioError(f"{data}: found no Bitbrains machines, expected NUMBER.csv or NUMBER.csv.gz, or a folder of them")
+        raise ScenarioError(
+            f"{data}: found no Bitbrains machines, expected NUMBER.csv or NUMBER.csv.gz, or a folder of them"
+        )
     return bitbrains.load_traces(files, days=days)
 
 
@@ -50,7 +52,9 @@ def _bitbrains(data: Path, days: int) -> VmTraces:
 def _azure(data: Path) -> VmTraces:
     readings, tables = azure.find_files(data)
     if not readings:
-        raise ScenarioError(f"{data}: found no Azure readings, expected *readings*.csv or .csv.gz, or a folder azure-v2")
+        raise ScenarioError(
+            f"{data}: found no Azure readings, expected *readings*.csv or .csv.gz, or a folder azure-v2"
+        )
     return azure.load_traces(readings, tables)
 
 
@@ -82,7 +86,9 @@ def find_traces(demand: DemandConfig, data: Path | None, seed: int, count: int |
     raise AssertionError(demand)
 
 
-def wave(demand: ConstantDemand | WaveDemand, count: int, num_samples: int, rng: np.random.Generator) -> NDArray[np.uint16]:
+def wave(
+    demand: ConstantDemand | WaveDemand, count: int, num_samples: int, rng: np.random.Generator
+) -> NDArray[np.uint16]:
     """Demand of ``count`` domains, ``uint16`` of shape ``(count, num_samples)`` in hundredths of a per cent."""
     if isinstance(demand, ConstantDemand):
         return np.full((count, num_samples), round(demand.pct * DEMAND_ONE / 100), dtype=np.uint16)
@@ -90,4 +96,4 @@ def wave(demand: ConstantDemand | WaveDemand, count: int, num_samples: int, rng:
     middle, swing = 0.5 * (demand.high_pct + demand.low_pct), 0.5 * (demand.high_pct - demand.low_pct)
     mean = middle + swing * np.cos(2.0 * np.pi * (at_h - demand.peak_h) / demand.period_h)
     pct = mean + demand.spread_pct * rng.standard_normal((count, num_samples))
-    return np.rint(np.clip(pct, 0.0, 100.0) * (DEMAND_ONE / 100.0)).astype(np.uint16)
+    return as_demand(pct)

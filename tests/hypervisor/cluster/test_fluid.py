@@ -39,14 +39,18 @@ def test_power_is_linear_in_the_utilisation() -> None:
 def test_caps_vcpus_and_speed_limit_what_a_domain_gets() -> None:
     fast = host(speed=1.5)
     # A cap of 50 % of one pCPU of speed 1.5; one vCPU on such a pCPU; a demand that fits.
-    c = cluster([fast, fast, fast], [domain(2.0, cap_pct=50, host=0), domain(2.0, vcpus=1, host=1), domain(1.2, host=2)])
+    c = cluster(
+        [fast, fast, fast], [domain(2.0, cap_pct=50, host=0), domain(2.0, vcpus=1, host=1), domain(1.2, host=2)]
+    )
     assert c.domains["granted_pcpus"] == pytest.approx([0.75, 1.5, 1.2])
 
 
 def test_reservations_under_sedf() -> None:
     sedf = host(shares="sedf")
     half = {"slice_ns": 5, "period_ns": 10, "vcpus": 1}
-    c = cluster([sedf], [domain(2.0, has_extra=False, **half), domain(2.0, **half), domain(2.0, slice_ns=0, period_ns=10)])
+    c = cluster(
+        [sedf], [domain(2.0, has_extra=False, **half), domain(2.0, **half), domain(2.0, slice_ns=0, period_ns=10)]
+    )
     # 0.5 reserved each for the first two; 1 pCPU is left: 1/3 for one vCPU, 2/3 for two; one vCPU uses at most 1.
     assert c.domains["granted_pcpus"] == pytest.approx([0.5, 0.5 + 1 / 3, 2 / 3])
     assert c.hosts["reserved_pcpus"].tolist() == [1.0]
@@ -169,7 +173,12 @@ def test_clients_of_other_sites_are_reached_across_the_sites_link() -> None:
     hosts = [host(rack=0, site=0), host(rack=1, site=1)]
     links = {(0, 1): LinkSpec(1e6), (1, 0): LinkSpec(1e6)}
     c = cluster(
-        hosts, [domain(1.0, net_bytes_per_s=1000.0, host=0)], racks=(None, None), sites=links, demand=table, clients=clients
+        hosts,
+        [domain(1.0, net_bytes_per_s=1000.0, host=0)],
+        racks=(None, None),
+        sites=links,
+        demand=table,
+        clients=clients,
     )
     c.run_until(5 * S)
     assert c.sites["clients_frac"].tolist() == [0.25, 0.75]
