@@ -265,9 +265,9 @@ class DatacenterEnv(ClusterEnv):
 
     `MultiDiscrete`: the move as in Cluster-v0, then for each domain slot a level of its weight and one of its cap.
     Level 0 is Xen's default (weight 256, no cap), so the action of zeros does nothing. Weights are `WEIGHT_LEVELS`,
-    caps `CAP_LEVELS` per cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that is
-    reserved (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does not
-    fit is not made.
+    caps `CAP_LEVELS` per cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that
+    is reserved (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does
+    not fit is not made.
 
     ## Observation Space
 
