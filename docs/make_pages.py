@@ -22,7 +22,11 @@ from xengym.envs.host.rewards import REWARD_TERMS
 from xengym.envs.memory.env import MemoryEnv
 from xengym.envs.memory.observations import DOMAIN_FEATURES as MEMORY_FEATURES
 from xengym.envs.memory.observations import HOST_FEATURES as MEMORY_HOST_FEATURES
+from xengym.envs.wan_migration.env import WanMigrationEnv
+from xengym.envs.wan_migration.observations import MOVE_FEATURES
+from xengym.envs.wan_migration.stepper import MOVE_TERMS
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_versions
+from xengym.scenarios.wide_area import MoveRewardConfig, load_move_scenario, move_scenario_names
 from xengym.testing.terms import COMPARED, TERMS, terms_table
 
 DOCS = Path(__file__).parent
@@ -156,6 +160,25 @@ def dispatch_page() -> str:
     )  # fmt: skip
 
 
+def wan_migration_page() -> str:
+    """The page of `xengym/WanMigration-v0`."""
+    terms = [(f"`{name}`", getattr(MoveRewardConfig(), name), meaning) for name, meaning in MOVE_TERMS]
+    scenarios = [(f"`{name}`", load_move_scenario(name).description) for name in move_scenario_names()]
+    return "\n".join(
+        [
+            MADE, "# xengym/WanMigration-v0", "", "![a frame of rgb_array rendering](images/wan-migration-v0.png)", "",
+            docstring(WanMigrationEnv), "",
+            "## Observation table", *features(MOVE_FEATURES), "",
+            "## Reward terms", *table(("term", "weight by default", "meaning"), terms), "",
+            "## Scenarios", *table(("name", "what moves"), scenarios), "",
+            "`random` is another one in each episode: 128 MB to 1 GB of memory, 256 MB to 4 GB of disk, lines of 4 to",
+            "64 Mbit/s between sites or 64 to 1024 inside one, writes from a hundredth of what the line carries to 1.6",
+            "times that. What a scenario's file holds is in [wide-area.md](wide-area.md), and so is how fixed rules",
+            "fare.", "",
+        ]
+    )  # fmt: skip
+
+
 def schedulers_page() -> str:
     """The schedulers side by side: the survey's terms by experiment, then each with its versions and parameters."""
     found = terms_table()
@@ -188,6 +211,7 @@ PAGES = {
     "dispatch-v0.md": dispatch_page,
     "driver-domain-v0.md": driver_domain_page,
     "memory-v0.md": memory_page,
+    "wan-migration-v0.md": wan_migration_page,
     "schedulers.md": schedulers_page,
 }
 

@@ -45,3 +45,24 @@ gym.register(
     entry_point="xengym.envs.memory.env:MemoryEnv",
     vector_entry_point="xengym.envs.memory.vector:MemoryVectorEnv",
 )
+
+#: A cluster of hosts; the agent moves domains between them, or lets them be. Both fidelities, native batch, action masks.
+gym.register(
+    id="xengym/Cluster-v0",
+    entry_point="xengym.envs.cluster.env:ClusterEnv",
+    vector_entry_point="xengym.envs.cluster.vector:ClusterVectorEnv",
+)
+
+#: The same with the scheduler parameters of every domain in the action: moves and shares together.
+gym.register(
+    id="xengym/Datacenter-v0",
+    entry_point="xengym.envs.cluster.env:DatacenterEnv",
+    vector_entry_point="xengym.envs.cluster.vector:DatacenterVectorEnv",
+)
+
+#: One migration between two sites; the agent sets rate, write throttle and the stop. Native batch, action masks.
+gym.register(
+    id="xengym/WanMigration-v0",
+    entry_point="xengym.envs.wan_migration.env:WanMigrationEnv",
+    vector_entry_point="xengym.envs.wan_migration.vector:WanMigrationVectorEnv",
+)

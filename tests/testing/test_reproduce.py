@@ -12,7 +12,8 @@ from xengym.testing.reproduce_rows import ROWS
 #: What can be run so far.
 RUN = [
     *("R1", "R2", "R3", "R3b", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15", "R16"),
-    *("R17", "R18", "R19", "R20", "R21", "R22", "R23", "R24", "R25", "R36", "R37"),
+    *("R17", "R18", "R19", "R20", "R21", "R22", "R23", "R24", "R25"),
+    *("R26", "R27", "R28", "R29", "R30", "R31", "R32", "R33", "R34", "R35", "R36", "R37"),
 ]
 #: Of them, those that are missed for a known reason.
 MISSED = ["R3b", "R16", "R25"]
@@ -56,15 +57,15 @@ def test_what_can_be_run_is_met_or_known_to_be_missed(name):
 
 class TestCommand:
     def test_some_rows_as_json(self):
-        result = CliRunner().invoke(app, ["reproduce", "R1", "R33", "--json"])
+        result = CliRunner().invoke(app, ["reproduce", "R1", "R38", "--json"])
         assert result.exit_code == 0
         first, second = json.loads(result.stdout)
         assert list(first) == ["row", "setup", "published", "source", "ours", "tolerance", "verdict", "why"]
         assert (first["row"], first["verdict"]) == ("R1", "met")
-        assert (second["row"], second["ours"], second["verdict"]) == ("R33", None, "open")
+        assert (second["row"], second["ours"], second["verdict"]) == ("R38", None, "open")
 
     def test_a_table(self):
-        result = CliRunner().invoke(app, ["reproduce", "R1", "R33"])
+        result = CliRunner().invoke(app, ["reproduce", "R1", "R38"])
         assert result.exit_code == 0
         assert "1 met, 0 missed, 1 open" in result.stdout
 

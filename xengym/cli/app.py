@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from xengym.cli import compare, conformance, reproduce, run, scenarios, speed
+from xengym.cli import compare, conformance, fidelity, migrate, reproduce, run, scenarios, speed
 from xengym.hypervisor.domctl import PrivilegeError
 
 EXIT_FAILED_CHECK = 1
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
+app.command("fidelity")(fidelity.fidelity)
+app.command("migrate")(migrate.migrate)
 app.command("conformance")(conformance.conformance)
 app.command("reproduce")(reproduce.reproduce)
 app.command("speed")(speed.speed)

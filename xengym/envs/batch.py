@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
     env_class: ClassVar[type[EpisodicHostEnv[Any]]]
+    batch_class: ClassVar[type[Any]] = BatchStepper
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         self.single_observation_space = first.observation_space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.batch = BatchStepper([env.stepper for env in self.envs], num_threads)
+        self.batch = self.batch_class([env.stepper for env in self.envs], num_threads)
         self._action_dtype = np.int64 if first.stepper.takes_integers else np.float32
         self._num_actions = first.stepper.num_actions
         self._everywhere = np.ones(num_envs, dtype=bool)
@@ -112,7 +114,7 @@ class BatchedHostEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[Any], NDA
         """Begin the next episode of every host that is done; its last observation and info go to ``final_*``."""
         names = [name for name in infos if not name.startswith("_")]
         for i in np.flatnonzero(done):
-            final = {name: infos[name][i].copy() for name in names}
+            final = {name: copy.copy(infos[name][i]) for name in names}
             infos = self._add_info(infos, {"final_obs": obs[i].copy(), "final_info": final}, int(i))
             obs[i], info = self.envs[i].reset()
             self._renew(int(i))

@@ -18,6 +18,9 @@ cdef class HogKind(GuestKind):
 
     name = "hog"
 
+    def portable(self):
+        return []
+
     cdef void started(self, int v, int64_t now_ns) noexcept nogil:
         self.host.set_work(v, FOREVER)
 
@@ -32,6 +35,9 @@ cdef class PeriodicKind(GuestKind):
 
     def sections(self, max_vcpus, max_domains):
         return [("periodic", np.asarray(<PeriodicState[:1]>&_periodic).dtype, max_vcpus)]
+
+    def portable(self):
+        return [("periodic", 0, 1, ())]
 
     def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
@@ -74,6 +80,9 @@ cdef class ListKind(GuestKind):
 
     def sections(self, max_vcpus, max_domains):
         return [("list", np.asarray(<ListState[:1]>&_list).dtype, max_vcpus)]
+
+    def portable(self):
+        return [("list", 0, 1, ("first", "count"))]
 
     def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
@@ -150,6 +159,9 @@ cdef class OnOffKind(GuestKind):
 
     def sections(self, max_vcpus, max_domains):
         return [("onoff", np.asarray(<OnOffState[:1]>&_onoff).dtype, max_vcpus)]
+
+    def portable(self):
+        return [("onoff", 0, 1, ())]
 
     def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)

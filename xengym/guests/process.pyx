@@ -46,6 +46,9 @@ cdef class ProcessKind(GuestKind):
     def sections(self, max_vcpus, max_domains):
         return [("process", np.asarray(<ProcessState[:1]>&_process).dtype, max_vcpus)]
 
+    def portable(self):
+        return [("process", 0, 1, ("first",))]
+
     def bind(self, HostCore host, int number, views):
         GuestKind.bind(self, host, number, views)
         cdef ProcessState[::1] state = views["process"]

@@ -53,6 +53,13 @@ cdef class QueueKind(GuestKind):
         self.jobs = &jobs[0]
         self.serving = &serving[0]
 
+    def portable(self):
+        return [
+            (f"{self.name}_queue", 1, 0, ()),
+            (f"{self.name}_jobs", self.queue_slots, 0, ()),
+            (f"{self.name}_serving", 0, 1, ()),
+        ]
+
     def check(self, where, programs):
         if any(program is not programs[0] for program in programs):
             raise ValueError(f"{where}: a {self.name} belongs to a whole domain; all its vCPUs must run the same program object")
@@ -123,6 +130,9 @@ cdef class ServerKind(QueueKind):
             ("server", np.asarray(<ServerState[:1]>&_server).dtype, max_domains),
         ]
 
+    def portable(self):
+        return [*QueueKind.portable(self), ("server", 1, 0, ())]
+
     def bind(self, HostCore host, int number, views):
         QueueKind.bind(self, host, number, views)
         cdef ServerState[::1] state = views["server"]
@@ -159,6 +169,9 @@ cdef class ReplayKind(QueueKind):
             *QueueKind.sections(self, max_vcpus, max_domains),
             ("replay", np.asarray(<ReplayState[:1]>&_replay).dtype, max_domains),
         ]
+
+    def portable(self):
+        return [*QueueKind.portable(self), ("replay", 1, 0, ("first", "count"))]
 
     def bind(self, HostCore host, int number, views):
         QueueKind.bind(self, host, number, views)

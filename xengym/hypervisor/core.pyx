@@ -11,7 +11,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, balloon_timer, completion_timer, domain_timer, guest_timer, is_current, is_runnable, device_timer,
+    Machine, Pcpu, Vcpu, balloon_timer, completion_timer, device_timer, domain_timer, guest_timer, is_current, is_runnable,
     page_transfers, policy_timer, program_left_ns, response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
@@ -21,9 +21,11 @@ from xengym.sim.timers cimport (
     END_OF_INSTANT, ORDER_COMPLETION, ORDER_GUEST, order_key, timer_arm, timer_disarm, timer_replay, timer_set, timer_set_hypervisor,
 )
 from xengym.sim.trace cimport (
-    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED,
-    TRACE_SWITCH, TRACE_WAKE, TRACE_YIELD, trace,
+    TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED, TRACE_SWITCH,
+    TRACE_WAKE, TRACE_YIELD, trace,
 )
+
+from xengym.hypervisor.portable import load_rows, save_rows
 
 
 cdef class GuestKind:
@@ -58,6 +60,21 @@ cdef class GuestKind:
     def destroyed(self, int d):
         """Domain slot ``d`` disappears, whatever it runs; its vCPUs are off the CPU."""
 
+    def portable(self):
+        """What goes along with a domain: ``(section, rows a domain, rows a vCPU, fields that stay as configured)`` each."""
+        raise ValueError(f"a domain that runs {self.name!r} cannot be moved to another host")
+
+    def save(self, int d):
+        """The state of domain slot ``d``, which is off the CPU, to be loaded on another host."""
+        return save_rows(self.host, d, self.portable())
+
+    def load(self, int d, state):
+        """Take over the state of a domain; slot ``d`` is configured with its program and has not run."""
+        load_rows(self.host, d, self.portable(), state)
+
+    def released(self, int d):
+        """Domain slot ``d`` was saved and goes on elsewhere: nothing of it is reported as failed here."""
+
     def __reduce__(self):
         return type(self), ()
 
@@ -77,17 +94,10 @@ cdef class GuestKind:
     cdef void timer(self, int v, int64_t now_ns) noexcept nogil:
         self.host.deliver_event(v)
 
-    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil:
-        pass
+    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil: pass
+    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil: pass
+    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil: pass
+    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil: pass
 
 
 cdef inline PyObject* policy_of(HostCore host, int v) noexcept nogil:
@@ -206,14 +216,6 @@ cdef class HostCore(Hypervisor):
         """v made so many hypercalls; entries counts them and the faults or exits beside."""
         self.m.vcpu[v].hypercalls += hypercalls
         self.m.vcpu[v].hypervisor_entries += entries
-
-    cdef int64_t end_monitor_sample(self) noexcept nogil:
-        """A sample of the monitor ends; returns the trace records written for it since the start."""
-        cdef int v
-        for v in range(self.m.max_vcpus):
-            self.m.vcpu[v].allocated_min_ns = 0
-            self.m.vcpu[v].allocated_max_ns = 0
-        return self.m.clock.monitor_records
 
     cdef void run_balloon(self, int d) noexcept nogil: pass
     cdef void finish_balloon(self, int v) noexcept nogil: pass

@@ -11,6 +11,8 @@ cdef double migration_wanted_bytes_per_s(const Migration* g) noexcept nogil
 # Let at most `dt_ns` pass, with so much of the link and the domain at so much of its full activity. Returns the time that
 # passed: less than asked for if a stage or a round ended, which is then to be looked at (`g.stage`).
 cdef int64_t migration_run(Migration* g, WorkingSet* ws, int64_t dt_ns, double bytes_per_s, double activity) noexcept nogil
+# Time passes in which it waits for something else: its disk, the line, somebody's answer.
+cdef void migration_wait(Migration* g, int64_t dt_ns) noexcept nogil
 # At STAGE_DISK: the destination has the disk; memory follows.
 cdef void migration_disk_done(Migration* g, WorkingSet* ws) noexcept nogil
 # At STAGE_ROUND_END: the next round, or the stop.

@@ -6,8 +6,8 @@ the destination's. It stands still from the beginning of stop-and-copy to the en
 place otherwise. What a move costs in time beside the copying (`Migration.suspend_ns` and others) are parameters.
 
 A regular move (`MOVE_STOP`) stops the domain before the first page. In self-migration (Hansen and Jul 2004; Clark et al.,
-section 4.3) the guest copies itself: it stops in two stages, first everything but the copying, whose own writes
-(`own_pages`) go to a buffer that is sent last. A device that the guest reaches past the hypervisor (Nomad, 2007) is drained
+section 4.3) the guest copies itself: it stops in two stages, first everything but the copying, whose own writes go to a
+buffer (`mechanisms/shadow_buffer`), then the copying, too, which only sends the buffer. A device that the guest reaches past the hypervisor (Nomad, 2007) is drained
 before the stop, its handles are translated and its queues resumed at the destination.
 
 Time passes piece by piece (`migration_run`), at the rate that link and processors grant; who grants is somebody else's
@@ -21,6 +21,7 @@ from xengym.machine.migration_state cimport (
     WorkingSet,
 )
 from xengym.mechanisms.precopy cimport begin_round, copy_for, end_round, pages_to_send, take_dirty
+from xengym.mechanisms.shadow_buffer cimport buffered_pages
 from xengym.mechanisms.working_set cimport region_pages, write_for
 from xengym.policies.control.precopy_rules cimport RoundAnswer, after_round
 
@@ -42,7 +43,7 @@ cdef double migration_wanted_bytes_per_s(const Migration* g) noexcept nogil:
     if g.stage == STAGE_PRECOPY:
         return g.rate_bytes_per_s
     if g.stage == STAGE_STOP_AND_COPY and g.stage_left_ns == 0:
-        return g.max_bytes_per_s
+        return g.last_bytes_per_s
     return 0.0
 
 
@@ -69,11 +70,25 @@ cdef void migration_next_round(Migration* g, WorkingSet* ws, double rate_bytes_p
 cdef void migration_stop(Migration* g, WorkingSet* ws) noexcept nogil:
     _enter(g, STAGE_STOP_AND_COPY, g.drain_ns + g.suspend_ns)
     take_dirty(g, ws, g.round == 0)
-    if g.kind == MOVE_SELF:
-        g.extra_pages += g.own_pages
+    g.stop_part = 1
     g.round += 1
     g.round_ns = 0
-    g.rate_bytes_per_s = g.max_bytes_per_s
+    g.rate_bytes_per_s = g.last_bytes_per_s
+
+
+cdef void _second_part(Migration* g, int64_t shadow_pages) noexcept nogil:
+    """Self-migration: what the copying itself has dirtied during the stop is sent from the buffer, as a round of its own."""
+    cdef int i
+    for i in range(8):
+        g.to_send[i] = 0
+    g.extra_pages = shadow_pages
+    g.scanned = 0.0
+    g.sent_pages = 0.0
+    g.stop_part = 2
+    g.round += 1
+    g.round_ns = 0
+    g.rate_bytes_per_s = g.last_bytes_per_s
+    _enter(g, STAGE_STOP_AND_COPY, 0)
 
 
 cdef void migration_follow_rules(Migration* g, WorkingSet* ws) noexcept nogil:
@@ -95,8 +110,15 @@ cdef bint migration_fail(Migration* g, WorkingSet* ws, int reason) noexcept nogi
     return True
 
 
+cdef void migration_wait(Migration* g, int64_t dt_ns) noexcept nogil:
+    g.elapsed_ns += dt_ns
+    g.round_ns += dt_ns
+    if STAGE_STOP_AND_COPY <= g.stage <= STAGE_ACTIVATION:
+        g.downtime_ns += dt_ns
+
+
 cdef int64_t migration_run(Migration* g, WorkingSet* ws, int64_t dt_ns, double bytes_per_s, double activity) noexcept nogil:
-    cdef int64_t used_ns
+    cdef int64_t used_ns, shadow_pages
     cdef bint is_still = STAGE_STOP_AND_COPY <= g.stage <= STAGE_ACTIVATION
     if g.stage == STAGE_NONE or g.stage == STAGE_ROUND_END or g.stage >= STAGE_DONE:
         return 0
@@ -118,8 +140,12 @@ cdef int64_t migration_run(Migration* g, WorkingSet* ws, int64_t dt_ns, double b
             end_round(g, ws)
     elif g.stage == STAGE_STOP_AND_COPY:
         if g.stage_left_ns == 0 and (g.scanned >= 1.0 or pages_to_send(g) == 0):
+            shadow_pages = buffered_pages(g.own_pages, g.own_writes_per_s, g.round_ns - g.drain_ns - g.suspend_ns)
             end_round(g, ws)
-            _enter(g, STAGE_COMMITMENT, g.commit_ns)
+            if g.kind == MOVE_SELF and g.stop_part == 1 and shadow_pages > 0:
+                _second_part(g, shadow_pages)
+            else:
+                _enter(g, STAGE_COMMITMENT, g.commit_ns)
     elif g.stage_left_ns == 0:
         if g.stage == STAGE_PRE_MIGRATION:
             _enter(g, STAGE_RESERVATION, g.request_ns)

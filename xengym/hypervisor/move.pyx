@@ -9,7 +9,7 @@ from xengym.machine.migration_state cimport (
     MAX_ROUNDS, REASON_CANCELLED, REASON_LINK, STAGE_ABORTED, STAGE_DISK, STAGE_DONE, STAGE_NONE, STAGE_ROUND_END, Migration, WorkingSet,
 )
 from xengym.mechanisms.precopy cimport all_dirty_pages
-from xengym.mechanisms.working_set cimport clear_log, write_for
+from xengym.mechanisms.working_set cimport clear_log, region_pages, write_for
 
 from typing import NamedTuple
 
@@ -75,6 +75,11 @@ cdef class Move:
     def sent_bytes(self):
         """In all rounds that have ended."""
         return self.g.sent_bytes
+
+    @property
+    def memory_pages(self):
+        """Of the domain."""
+        return region_pages(self.ws) + self.ws.free_pages
 
     @property
     def is_over(self):

@@ -22,8 +22,8 @@ class Region:
     Attributes:
         pages: how many, of 4096 bytes.
         writes_per_s: page writes in a second in which the domain runs as it would alone.
-        pattern: each write goes to any page (``random``), or the region is written through again and again (``sweep``).
-        stun_after: write faults in a round of a migration after which the process that owns the region is stunned; 0: never.
+        pattern: each write goes to any page (``random``), or it is written through again and again (``sweep``).
+        stun_after: write faults in a round of a migration after which the process that owns it is stunned; 0: never.
     """
 
     pages: int

@@ -56,6 +56,7 @@ cdef struct Migration:
     # What was ordered.
     double min_bytes_per_s    # of the first round
     double max_bytes_per_s
+    double last_bytes_per_s   # of stop-and-copy
     double step_bytes_per_s   # above the measured dirty rate
     int64_t request_ns        # to ask the destination and have its answer, once
     int64_t suspend_ns        # to stop the domain and save what is not memory
@@ -63,20 +64,21 @@ cdef struct Migration:
     int64_t commit_ns         # the destination's acknowledgement
     int64_t drain_ns          # of a bypass device: to empty its queue pairs before the stop
     int64_t remap_ns          # and to translate its handles and resume them at the destination
-    int64_t own_pages         # MOVE_SELF: pages that the copying itself dirties during the stop, sent at its very end
+    int64_t own_pages         # MOVE_SELF: that the copying itself writes to
+    double own_writes_per_s   # and how often; what it dirties during the stop goes to a buffer that is sent last
     int32_t kind
     int32_t law               # how the next round's rate follows (`policies/control/precopy_rules`)
     int32_t stop_rule         # and when to stop
     int32_t skips_redirtied   # pages that are dirty again already are left for the next round
     int32_t gives_back_free   # free pages are ballooned out before the first round
-    int32_t stuns             # rogue writers are stunned (`WorkingSet.stun_after`)
+    int32_t stuns_from_round  # rogue writers are stunned from this round on (`WorkingSet.stun_after`); 0: never
     int32_t max_rounds        # of the rule that counts them
     int32_t has_disk          # its disk goes first: STAGE_DISK lasts until `migration_disk_done`
     # How far it has got.
     int32_t stage
     int32_t reason
     int32_t round             # number of the present round, from 1; 0 before the first
-    int32_t reserved
+    int32_t stop_part         # MOVE_SELF: 1 sends what is dirty, 2 the buffer
     int64_t stage_left_ns     # of a stage that takes a time of its own
     int64_t round_ns          # since the present round began
     int64_t elapsed_ns        # since the move began

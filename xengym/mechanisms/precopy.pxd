@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t
 from xengym.machine.migration_state cimport (
     MAX_ROUNDS, STAGE_PRECOPY, STAGE_ROUND_END, Migration, WorkingSet,
 )
-from xengym.mechanisms.working_set cimport clear_log, dirty_pages, dirty_part, exposure_per_ns, write_for, written_part
+from xengym.mechanisms.working_set cimport clear_log, dirty_pages, dirty_part, exposure_per_ns, most_exposure, write_for, written_part
 
 cdef enum:
     PAGE_BYTES = 4096
@@ -59,14 +59,16 @@ cdef inline void begin_round(Migration* g, WorkingSet* ws, double rate_bytes_per
 cdef inline double clean_part(const Migration* g, const WorkingSet* ws, double pages, double ahead_ns, double activity) noexcept nogil:
     """Part of the round's pages that a visit so many ns from now finds clean."""
     cdef int i
-    cdef double clean = <double>g.extra_pages
+    cdef double clean = <double>g.extra_pages, exposure
+    cdef bint stuns = 0 < g.stuns_from_round <= g.round
     if not g.skips_redirtied:
         return 1.0
     for i in range(ws.num_regions):
         if g.to_send[i] > 0:
-            clean += <double>g.to_send[i] * (
-                1.0 - written_part(ws.pattern[i], ws.exposure[i] + exposure_per_ns(ws, i, activity) * ahead_ns)
-            )
+            exposure = ws.exposure[i] + exposure_per_ns(ws, i, activity) * ahead_ns
+            if stuns:
+                exposure = min(exposure, most_exposure(ws, i))
+            clean += <double>g.to_send[i] * (1.0 - written_part(ws.pattern[i], exposure))
     clean /= pages
     return clean if clean > 1e-9 else 1e-9
 
@@ -103,7 +105,7 @@ cdef inline int64_t copy_for(
             g.scanned = 1.0
         else:
             g.scanned += moved
-        write_for(ws, h, activity, g.stuns)
+        write_for(ws, h, activity, 0 < g.stuns_from_round <= g.round)
         g.sent_pages += pages_per_ns * <double>h
         used_ns += h
     if g.sent_pages > pages:

@@ -22,19 +22,22 @@ cdef inline double dirty_part(const WorkingSet* ws, int i) noexcept nogil:
 cdef inline double exposure_per_ns(const WorkingSet* ws, int i, double activity) noexcept nogil:
     return ws.writes_per_s[i] * activity / <double>ws.pages[i] * 1e-9 if ws.pages[i] > 0 else 0.0
 
+cdef inline double most_exposure(const WorkingSet* ws, int i) noexcept nogil:
+    """At which region i's process is stunned; more than any, if it never is."""
+    if ws.stun_after[i] <= 0:
+        return 1e300
+    return <double>ws.stun_after[i] / <double>ws.pages[i] if ws.pages[i] > 0 else 0.0
+
 cdef inline void write_for(WorkingSet* ws, int64_t dt_ns, double activity, bint stuns) noexcept nogil:
     """The domain runs for so long, at so much of its full activity.
 
     With `stuns`, a process that has met its number of write faults since the log was cleared is moved to a wait queue.
     """
     cdef int i
-    cdef double limit
     for i in range(ws.num_regions):
         ws.exposure[i] += exposure_per_ns(ws, i, activity) * <double>dt_ns
-        if stuns and ws.stun_after[i] > 0:
-            limit = <double>ws.stun_after[i] / <double>ws.pages[i] if ws.pages[i] > 0 else 0.0
-            if ws.exposure[i] > limit:
-                ws.exposure[i] = limit
+        if stuns:
+            ws.exposure[i] = min(ws.exposure[i], most_exposure(ws, i))
 
 cdef inline int64_t dirty_pages(const WorkingSet* ws, int i) noexcept nogil:
     """Pages of region i that are dirty since the log was cleared."""

@@ -247,6 +247,7 @@ class DeviceLimitsConfig(Closed):
     max_loops: PositiveInt = 1
     max_populations: PositiveInt = 1
     max_clients: PositiveInt = 64
+    max_streams: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class LimitsConfig(Closed):

@@ -303,6 +303,15 @@ cdef class OsClients(OsPrograms):
         if self.client[c].is_asking:
             self._asked_in_vain(k, c)
 
+    # -- bulk connections ----------------------------------------------------------------------------------------
+
+    cdef void data_arrived(self, int f, int side, Packet* packet) noexcept nogil:
+        cdef int d = self.flow[f].end[side]
+        if d >= 0:
+            self.programs_of[d].bulk_bytes += packet.bytes
+        else:
+            self.programs_of[self.flow[f].end[1 - side]].bulk_bytes_acked += packet.bytes
+
     # -- packets without a connection ----------------------------------------------------------------------------
 
     cdef void _send_loose_in(self, int k) noexcept nogil:

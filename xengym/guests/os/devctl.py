@@ -137,7 +137,7 @@ class Devctl:
             nic: card of its traffic with the outside; None: it talks to domains behind the same back end only.
             backend: id of the domain that serves it; None: the card's.
             mode: ``flip`` or ``copy`` (split driver), ``emulated`` (an HVM guest's card), ``inline`` (driver in the
-                hypervisor) or ``native`` (no hypervisor).
+                hypervisor) or ``native`` (the domain drives the card itself).
             mtu: bytes of a packet, 68..1500.
             is_offloading: it hands over up to 64 KiB at once.
             credit_bytes: it may send so much in every ``credit_ns``; 0: no limit.
@@ -168,7 +168,12 @@ class Devctl:
                 raise ValueError(f"domain {domid}: a {mode} interface needs a back end, but card {nic} has none")
         if back == front:
             raise ValueError(f"domain {domid} cannot be the back end of its own interface")
-        if nic is not None and int(self.host.sections["nic"]["backend"][nic]) != back:
+        drives = nic is not None and int(self.host.sections["nic"]["backend"][nic]) == front
+        if (
+            nic is not None
+            and int(self.host.sections["nic"]["backend"][nic]) != back
+            and not (mode == "native" and drives)
+        ):
             raise ValueError(f"domain {domid}: the card's driver and the interface's back end must be one domain")
         _check_range("mtu", mtu, 68, 1500)
         _check_credit(credit_bytes, credit_ns, back)

@@ -1,8 +1,8 @@
 """The guest kind of domains with an operating system, as the host knows it (`kind.pyx`)."""
 from libc.stdint cimport int64_t
-from xengym.guests.os.clients cimport OsClients
+from xengym.guests.os.handover cimport OsHandover
 
-cdef class OsKind(OsClients):
+cdef class OsKind(OsHandover):
     cdef readonly tuple arguments
     cdef int first_restart_timer
     cdef int64_t* restart_ns  # CPU time that a domain takes to start again

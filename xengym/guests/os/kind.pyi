@@ -1,10 +1,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from xengym.guests.os.clients import OsClients
+from xengym.guests.os.handover import OsHandover
 from xengym.machine.io_costs import IoCosts
 
-class OsKind(OsClients):
+class OsKind(OsHandover):
     def __init__(self, costs: IoCosts, max_domains: int, max_vcpus: int, **limits: int) -> None: ...
     def set_port_masked(self, d: int, port: int, masked: bool) -> None: ...
     def set_upcall_masked(self, d: int, masked: bool) -> None: ...

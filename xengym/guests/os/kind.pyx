@@ -6,7 +6,7 @@ repeated by the connections they belong to; block requests that had not been ans
 Connections of the crashed domain itself are given up; its programs go on with what they had begun.
 """
 from libc.stdint cimport int64_t
-from xengym.guests.os.clients cimport OsClients
+from xengym.guests.os.handover cimport OsHandover
 from xengym.guests.os.core cimport (
     ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_NETFRONT, ITEM_NIC, ITEM_NONE, ITEM_SEND, ITEM_SHIFT, MODE_KERNEL,
     MODE_PROGRAM, OsVcpu, make_item,
@@ -23,7 +23,7 @@ from libc.string cimport memset
 import numpy as np
 
 
-cdef class OsKind(OsClients):
+cdef class OsKind(OsHandover):
     """The kind ``os`` of guest programs, with the devices that its domains use.
 
     Args:
@@ -38,32 +38,32 @@ cdef class OsKind(OsClients):
     def __init__(self, costs, int max_domains, int max_vcpus, **limits):
         if max_domains > 64:
             raise ValueError(f"os: at most 64 domains on a host with devices, found {max_domains}")
-        OsClients.__init__(self, costs, max_domains, max_vcpus, **limits)
+        OsHandover.__init__(self, costs, max_domains, max_vcpus, **limits)
         self.arguments = (costs, max_domains, max_vcpus, limits)
-        self.first_restart_timer = OsClients.num_device_timers(self)
+        self.first_restart_timer = OsHandover.num_device_timers(self)
 
     def __reduce__(self):
         costs, max_domains, max_vcpus, limits = self.arguments
         return _rebuild, (costs, max_domains, max_vcpus, tuple(sorted(limits.items())))
 
     def num_device_timers(self):
-        return OsClients.num_device_timers(self) + self.max_domains
+        return OsHandover.num_device_timers(self) + self.max_domains
 
     def sections(self, max_vcpus, max_domains):
         return [
-            *OsClients.sections(self, max_vcpus, max_domains),
+            *OsHandover.sections(self, max_vcpus, max_domains),
             ("restart_ns", np.dtype(np.int64), max_domains),
         ]
 
     def bind(self, HostCore host, int number, views):
         if self.host is not None and self.host is not host:
             raise ValueError("os: this object serves another host; each host needs its own")
-        OsClients.bind(self, host, number, views)
+        OsHandover.bind(self, host, number, views)
         cdef int64_t[::1] restart_ns = views["restart_ns"]
         self.restart_ns = &restart_ns[0]
 
     def check(self, where, programs):
-        OsClients.check(self, where, programs)
+        OsHandover.check(self, where, programs)
         spec = programs[0]
         loops = sum(self.loop[i].domain < 0 for i in range(self.max_loops))
         if len(spec.loops) > loops:
@@ -75,14 +75,14 @@ cdef class OsKind(OsClients):
         return spec.memory_pages
 
     def configure(self, int d, int v, spec):
-        OsClients.configure(self, d, v, spec)
+        OsHandover.configure(self, d, v, spec)
         if self.m.vcpu[v].vcpu_in_domain == 0:
             self.ports[d].is_round_robin = spec.scans_round_robin
 
     def destroyed(self, int d):
         timer_disarm(self.m, device_timer(self.m, self.first_restart_timer + d))
         if self.os_domain[d].has_os:
-            OsClients.destroyed(self, d)
+            OsHandover.destroyed(self, d)
 
     # -- event channels ------------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ cdef class OsKind(OsClients):
 
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
         if number < self.first_restart_timer:
-            OsClients.device_timer(self, number, now_ns)
+            OsHandover.device_timer(self, number, now_ns)
         else:
             self._restart(number - self.first_restart_timer)
 

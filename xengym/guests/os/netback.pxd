@@ -21,6 +21,8 @@ cdef class OsNetback(OsVif):
     cdef void _finish_tx(self, int v, int d) noexcept nogil
     cdef bint _has_credit(self, int i, int bytes) noexcept nogil
     cdef void _notify_frontends(self, int d) noexcept nogil
+    # For those above: a packet has come in that is for the driver's own domain, which has interface i.
+    cdef void own_packet(self, int i, Packet* packet) noexcept nogil
 
 cdef inline int64_t bytes_ns(int64_t bytes, int64_t per_kib_ns) noexcept nogil:
     return (bytes * per_kib_ns) >> 10

@@ -17,7 +17,8 @@ from libc.stdint cimport int32_t, int64_t
 from xengym.guests.os.core cimport ITEM_NETBACK_RX, ITEM_NETBACK_TX, ITEM_SHIFT, ITEM_VIF_EVENT, make_item
 from xengym.guests.os.vif cimport OsVif
 from xengym.machine.io_state cimport (
-    BATCH, MAX_GRANTS, MAX_NICS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, Nic, Packet, Vif,
+    BATCH, MAX_GRANTS, MAX_NICS, NET_SLOTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, PACKET_FRAGMENT, VIF_EMULATED, VIF_FLIP, VIF_NATIVE, Nic,
+    Packet, Vif,
     fifo_count,
 )
 from xengym.machine.state cimport device_timer
@@ -48,6 +49,9 @@ cdef class OsNetback(OsVif):
         """The bridge: to the interface of the domain that the packet is for."""
         cdef int i = self.vif_of[packet.target] if packet.target >= 0 else NO_DEVICE
         trace(self.m, TRACE_ROUTED, 0, -1, packet.target, packet.request)
+        if i != NO_DEVICE and packet.target == backend and self.vif[i].mode == VIF_NATIVE:
+            self.own_packet(i, packet)
+            return
         if i == NO_DEVICE or self.vif[i].backend != backend or not self._hold(i, packet):
             if i != NO_DEVICE:
                 self.vif[i].rx_dropped += 1
@@ -343,3 +347,6 @@ cdef class OsNetback(OsVif):
             if self.vif[i].notify_due:
                 self.vif[i].notify_due = 0
                 self.send_port(self.vif[i].frontend, self.vif[i].frontend_port)
+
+    cdef void own_packet(self, int i, Packet* packet) noexcept nogil:
+        pass

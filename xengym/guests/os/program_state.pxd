@@ -114,3 +114,18 @@ cdef struct Client:
     int32_t is_asking
     int32_t heap              # client at this place of its population's heap, or of its free ones
     int32_t number            # of its request
+
+# One end of a migration's stream, in the domain that sends or takes it (Dom0).
+cdef struct Stream:
+    int64_t bytes_per_s       # asked for; 0: it rests
+    int64_t cpu_ns            # work on one piece
+    int64_t due_ns            # next piece of one that sends
+    int64_t pieces            # begun so far
+    int64_t fed_bytes         # of one that is taken: put on the cable so far
+    int64_t arrived_bytes     # and come in
+    int64_t done_bytes        # sent and acknowledged, or taken in and worked on
+    int64_t owed_bytes        # arrived, not worked on
+    int32_t domain            # slot, or -1: not in use
+    int32_t flow              # -1: it was given up
+    int32_t is_outgoing
+    int32_t is_working        # a piece waits for the CPU or has it

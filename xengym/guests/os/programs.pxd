@@ -1,7 +1,8 @@
 """Programs of a guest with an operating system (`programs.pyx`)."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.guests.os.block cimport OsBlock
 from xengym.guests.os.program_state cimport Loop, Programs, Request, Service
+from xengym.sim.random cimport draw_bits
 
 # Work of programs: a kind in the upper bits, a number in the lower.
 cdef enum:
@@ -9,12 +10,14 @@ cdef enum:
     JOB_REQUEST = 1
     JOB_LOOP = 2
     JOB_BACKGROUND = 3
+    JOB_STREAM = 4            # of a migration (`stream.pyx`)
     JOB_SHIFT = 24
 
 # Who owns a connection: a population of clients (its number), or a service that asks another one.
 cdef enum:
     OWNER_SERVICE = -1
     OWNER_TRANSFER = -2
+    OWNER_STREAM = -3         # a migration's
 
 # Where a request is.
 cdef enum:
@@ -48,3 +51,14 @@ cdef class OsPrograms(OsBlock):
     cdef int64_t _answer_bytes(self, Service* service) noexcept nogil
     cdef void _begin_loop(self, int i) noexcept nogil
     cdef void _loop_done(self, int i, bint failed) noexcept nogil
+    # For those above: a piece of a stream's work begins, and is done.
+    cdef int64_t stream_work_ns(self, int job) noexcept nogil
+    cdef void stream_worked(self, int job) noexcept nogil
+
+cdef enum:
+    PPM = 1_000_000
+
+cdef inline bint happens(uint64_t key, uint64_t* counter, int ppm) noexcept nogil:
+    if ppm <= 0:
+        return False
+    return ppm >= PPM or draw_bits(key, counter) % <uint64_t>PPM < <uint64_t>ppm

@@ -29,16 +29,9 @@ import numpy as np
 
 from xengym.guests.os.program_state import LOOP_DTYPE, PROGRAMS_DTYPE, REQUEST_DTYPE, SERVICE_DTYPE
 
-cdef int64_t PPM = 1_000_000
 cdef int LOOP_COOKIE = 1 << 20     # cookies of disk requests: those of loops from here on
 cdef int CALL_WINDOW = 32
 cdef int64_t IDLE_TURN_NS = 10_000_000
-
-
-cdef inline bint _happens(uint64_t key, uint64_t* counter, int ppm) noexcept nogil:
-    if ppm <= 0:
-        return False
-    return ppm >= PPM or draw_bits(key, counter) % <uint64_t>PPM < <uint64_t>ppm
 
 
 cdef class OsPrograms(OsBlock):
@@ -226,9 +219,11 @@ cdef class OsPrograms(OsBlock):
             else:
                 work_ns = draw_ns(&service.before, service.key, &service.counter)
             trace(self.m, TRACE_PROGRAM, self.m.vcpu[v].pcpu, v, d, request.number)
-        else:
+        elif job >> JOB_SHIFT == JOB_LOOP:
             loop = &self.loop[job & ((1 << JOB_SHIFT) - 1)]
             work_ns = draw_ns(&loop.work, loop.key, &loop.counter)
+        else:
+            work_ns = self.stream_work_ns(job)
         self.charge(d, d, work_ns)
         return work_ns
 
@@ -242,6 +237,8 @@ cdef class OsPrograms(OsBlock):
         elif job >> JOB_SHIFT == JOB_LOOP:
             if self.loop[number].domain == self.m.vcpu[v].domain:
                 self._begin_loop(number)
+        elif job >> JOB_SHIFT == JOB_STREAM:
+            self.stream_worked(job)
 
     # -- services ------------------------------------------------------------------------------------------------
 
@@ -283,7 +280,7 @@ cdef class OsPrograms(OsBlock):
         request.stage = STAGE_BEFORE
         request.number = self.flow[f].request
         request.calls_left = service.calls if service.callee >= 0 else 0
-        request.is_dynamic = _happens(service.key, &service.counter, service.dynamic_ppm)
+        request.is_dynamic = happens(service.key, &service.counter, service.dynamic_ppm)
         if self.flow[f].owner < 0:  # a client's own population counts its requests, with the network's part
             self.host.job_submitted(d, 0)
         self.put_job(d, (JOB_REQUEST << JOB_SHIFT) | r)
@@ -298,7 +295,7 @@ cdef class OsPrograms(OsBlock):
             return
         if request.stage == STAGE_BEFORE:
             request.stage = STAGE_DISK
-            if _happens(service.key, &service.counter, service.disk_ppm):
+            if happens(service.key, &service.counter, service.disk_ppm):
                 request.sector = self._any_sector(d, service)
                 if not self.submit_block(d, request.sector, service.disk_bytes, service.is_writing, service.is_writing, r):
                     # There is no such device, or more is asked of it than it keeps: as an error of the disk.
@@ -436,7 +433,7 @@ cdef class OsPrograms(OsBlock):
         cdef Loop* loop = &self.loop[i]
         cdef int64_t sectors = max(<int64_t>1, loop.bytes // BLOCK_SECTOR)
         cdef int64_t sector
-        if _happens(loop.key, &loop.counter, loop.disk_ppm):
+        if happens(loop.key, &loop.counter, loop.disk_ppm):
             if loop.is_sequential:
                 sector = loop.position
                 loop.position = (loop.position + sectors) % max(<int64_t>1, loop.num_sectors - sectors)
@@ -490,11 +487,10 @@ cdef class OsPrograms(OsBlock):
                 self._give_up(self.request[cookie].flow)
             self._next_stage(cookie)
 
-    # -- bulk connections ----------------------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    cdef void data_arrived(self, int f, int side, Packet* packet) noexcept nogil:
-        cdef int d = self.flow[f].end[side]
-        if d >= 0:
-            self.programs_of[d].bulk_bytes += packet.bytes
-        else:
-            self.programs_of[self.flow[f].end[1 - side]].bulk_bytes_acked += packet.bytes
+    cdef int64_t stream_work_ns(self, int job) noexcept nogil:
+        return 0
+
+    cdef void stream_worked(self, int job) noexcept nogil:
+        pass

@@ -1,0 +1,3 @@
+GLOBAL_FEATURES: tuple[tuple[str, str], ...]
+HOST_FEATURES: tuple[tuple[str, str], ...]
+DOMAIN_FEATURES: tuple[tuple[str, str], ...]

@@ -1,0 +1,3 @@
+from xengym.guests.os.stream import OsStream
+
+class OsHandover(OsStream): ...

@@ -1,0 +1,1 @@
+"""Several hosts and the domains that move between them, at either of two fidelities."""

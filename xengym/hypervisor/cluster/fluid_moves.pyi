@@ -1,0 +1,3 @@
+from xengym.hypervisor.cluster.fluid_state import FluidState
+
+class FluidMoves(FluidState): ...

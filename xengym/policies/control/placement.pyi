@@ -1,0 +1,1 @@
+PLACEMENTS: tuple[str, ...]
