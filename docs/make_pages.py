@@ -210,8 +210,8 @@ PAGES = {
     "host-v0.md": host_page,
     "dispatch-v0.md": dispatch_page,
     "driver-domain-v0.md": driver_domain_page,
-    "memory-v0.md": memory_page,
     "wan-migration-v0.md": wan_migration_page,
+    "memory-v0.md": memory_page,
     "schedulers.md": schedulers_page,
 }
 

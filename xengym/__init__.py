@@ -39,13 +39,6 @@ gym.register(
     vector_entry_point="xengym.envs.driver_domain.vector:DriverDomainVectorEnv",
 )
 
-#: One host with less memory than its guests may want at once; the agent sets their balloons' targets. Native batch.
-gym.register(
-    id="xengym/Memory-v0",
-    entry_point="xengym.envs.memory.env:MemoryEnv",
-    vector_entry_point="xengym.envs.memory.vector:MemoryVectorEnv",
-)
-
 #: A cluster of hosts; the agent moves domains between them, or lets them be. Both fidelities, native batch, action masks.
 gym.register(
     id="xengym/Cluster-v0",
@@ -65,4 +58,11 @@ gym.register(
     id="xengym/WanMigration-v0",
     entry_point="xengym.envs.wan_migration.env:WanMigrationEnv",
     vector_entry_point="xengym.envs.wan_migration.vector:WanMigrationVectorEnv",
+)
+
+#: One host with less memory than its guests may want at once; the agent sets their balloons' targets. Native batch.
+gym.register(
+    id="xengym/Memory-v0",
+    entry_point="xengym.envs.memory.env:MemoryEnv",
+    vector_entry_point="xengym.envs.memory.vector:MemoryVectorEnv",
 )

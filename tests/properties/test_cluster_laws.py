@@ -1,7 +1,7 @@
 """Laws of clusters under random operations, with failures at any moment.
 
-Each history is lived by two clusters: the second is restored from a snapshot or made from a pickle now and then, and must
-agree with the first to the last bit.
+Each history is lived by two clusters: the second is restored from a snapshot or made from a pickle now and then, and
+must agree with the first to the last bit.
 """
 
 import pickle

@@ -14,17 +14,21 @@ from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure
 from xengym.baselines.memory_picture import follow_memory, plot_courses
 from xengym.baselines.memory_policies import memory_policies, memory_table, run_memory_policy
 from xengym.baselines.policies import Defaults, FixedLimits, Policy, RandomActions, RoundRobinCaps, tune_static
+from xengym.cli.clusters import compare_cluster, refuse_with_cluster, refuse_without_cluster
 from xengym.cli.progress import progress_bar
 from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.episodic import TERM_NAMES
 from xengym.scenarios.build import build_scheduler, demand_source, needs_demand
+from xengym.scenarios.cluster_library import is_cluster
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
 
 
 def compare(
     scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
-    episodes: Annotated[int, typer.Option(help="held-out episodes for each policy", min=2)] = 20,
+    episodes: Annotated[
+        int | None, typer.Option(help="held-out episodes for each policy; default 20, of a cluster 5", min=2)
+    ] = None,
     scheduler: Annotated[
         list[str] | None,
         typer.Option(help="compare this scheduler, too (repeat it; a name, or a name and version as credit-3.2)"),
@@ -51,12 +55,29 @@ def compare(
         bool,
         typer.Option("--balloons", help="compare rules that divide memory in Memory-v0: static, proportional, max-min"),
     ] = False,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="clusters: only this migration policy (repeat it); default all")
+    ] = None,
+    placement: Annotated[
+        list[str] | None, typer.Option(help="clusters: this placement rule for arrivals (repeat it); default all")
+    ] = None,
+    fidelity: Annotated[str | None, typer.Option(help="clusters: fluid (default), or another that is known")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.
 
-    Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds.
+    Each scheduler runs with its defaults and, if it has parameters, with the best static ones that a search finds. Of a
+    cluster, all placement rules and migration policies are compared.
     """
+    if is_cluster(scenario):
+        refuse_with_cluster(scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits, "--balloons": balloons})
+        compare_cluster(
+            scenario, episodes=episodes, policies=policy, placements=placement, seed=seed, data=data,
+            fidelity=fidelity or "fluid", csv=csv, picture=picture, as_json=as_json,
+        )  # fmt: skip
+        return
+    refuse_without_cluster(scenario, {"--policy": policy, "--placement": placement, "--fidelity": fidelity})
+    episodes = episodes or 20
     if victim is not None:
         _compare_victim(scenario, victim, episodes, scheduler or ISOLATION_POLICIES, seed, data, csv, picture, as_json)
         return
@@ -79,8 +100,8 @@ def compare(
     policies.append(RandomActions())
     results = []
     with progress_bar("comparing", len(policies) * episodes) as advance:
-        for policy in policies:
-            results += run_episodes(policy, scenario, seeds, data=data, progress=advance, with_limits=limits)
+        for baseline in policies:
+            results += run_episodes(baseline, scenario, seeds, data=data, progress=advance, with_limits=limits)
     if csv is not None:
         write_csv(results, csv)
     if picture is not None:

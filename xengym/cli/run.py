@@ -11,6 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from xengym.cli.clusters import refuse_with_cluster, refuse_without_cluster, run_cluster
 from xengym.cli.follow import Follower
 from xengym.cli.progress import progress_bar
 from xengym.formats.files import write_whole
@@ -31,6 +32,7 @@ from xengym.scenarios.build import (
     populate,
     with_monitor,
 )
+from xengym.scenarios.cluster_library import is_cluster
 from xengym.scenarios.config import SchedulerConfig
 from xengym.scenarios.episodes import EpisodeSource
 from xengym.sim.trace_kinds import TraceKind
@@ -41,7 +43,9 @@ _NUM_SLICES = 50
 
 def run(
     scenario: Annotated[str, typer.Argument(help="name, YAML file, or 'random'")],
-    seconds: Annotated[float, typer.Option(help="simulated time", min=0.001, max=1e6)] = 10.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="simulated time; default 10, or a cluster's episode", min=0.001, max=1e7)
+    ] = None,
     seed: Annotated[int, typer.Option(help="episode seed", min=0)] = 0,
     scheduler: Annotated[
         str | None, typer.Option(help="in place of the scenario's: a name, or a name and version as credit-3.2")
@@ -71,12 +75,31 @@ def run(
     xenmon: Annotated[
         bool, typer.Option(help="watch with XenMon, which costs CPU: its process runs as a domain of its own")
     ] = False,
+    policy: Annotated[
+        str | None, typer.Option(help="clusters: migration policy that decides at every interval (default: never)")
+    ] = None,
+    fidelity: Annotated[str | None, typer.Option(help="clusters: fluid (default), or another that is known")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
-    """Simulate SCENARIO under its own parameters and print a table of its domains.
+    """Simulate SCENARIO under its own parameters and print a table of its domains, or of a cluster as a whole.
 
     Under another scheduler the parameters carry over where they have a counterpart there.
     """
+    if is_cluster(scenario):
+        refuse_with_cluster(
+            scenario,
+            {
+                "--scheduler": scheduler, "--switch": switch, "--crash": crash, "--trace": trace,
+                "--follow-request": follow_request, "--picture": picture, "--xenmon": xenmon,
+            },
+        )  # fmt: skip
+        run_cluster(
+            scenario, seconds=seconds, seed=seed, policy=policy or "never", data=data, fidelity=fidelity or "fluid",
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    refuse_without_cluster(scenario, {"--policy": policy, "--fidelity": fidelity})
+    seconds = 10.0 if seconds is None else seconds
     end_ns = s_to_ns(seconds)
     actions: list[_Switch | _Crash] = [_parse_switch(text, end_ns) for text in switch or ()]
     actions += [_parse_crash(text, end_ns) for text in crash or ()]

@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from xengym.cli.clusters import describe_cluster
 from xengym.render.parameters import phrase
 from xengym.render.text_table import text_table
+from xengym.scenarios.cluster_library import cluster_names, is_cluster, load_cluster
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
 from xengym.scenarios.library import RANDOM, RANDOM_IO, RANDOM_MEMORY, load_scenario, scenario_names
@@ -32,6 +34,16 @@ def scenarios(
             RANDOM_MEMORY, "2", "3 to 6", "the same with balloons: guests that may want more memory than there is"
         )
         console.print(table)
+        clusters = Table("cluster", "hosts", "domains", "description")
+        for known in cluster_names():
+            cluster = load_cluster(known)
+            counts = [group.count for group in cluster.domains]
+            domains = "its traces'" if None in counts else str(sum(count or 0 for count in counts))
+            clusters.add_row(known, str(sum(group.count for group in cluster.hosts)), domains, cluster.description)
+        console.print(clusters)
+        return
+    if is_cluster(name):
+        describe_cluster(load_cluster(name))
         return
     config = EpisodeSource(name, "train", None).episode(seed).config
     console.print(f"[bold]{config.name}[/bold]: {config.description}")

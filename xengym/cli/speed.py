@@ -9,21 +9,60 @@ import typer
 
 from xengym.cli.progress import progress_bar
 from xengym.render.text_table import text_table
+from xengym.testing.cluster_speed import MASK_SIZE, SIZES, measure_clusters
 from xengym.testing.speed import SIMSO_PATH, measure_all, num_measurements
+
+#: Shorter measurements are for a quick look.
+_DAY_FROM_MS = 100
 
 
 def speed(
     runs: Annotated[int, typer.Option(help="repetitions; figures are medians", min=1)] = 5,
-    wall_ms: Annotated[int, typer.Option(help="length of one measurement", min=5)] = 300,
+    wall_ms: Annotated[
+        int, typer.Option(help="length of one measurement; below 100 the day of 10 000 domains is left out", min=5)
+    ] = 300,
+    only: Annotated[str | None, typer.Option(help="'hosts' or 'clusters'; default both")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
-    """Measure the kernel, the environment and the batch, and others beside them in the same run."""
-    with progress_bar("measuring", num_measurements(runs)) as advance:
-        report = measure_all(runs=runs, wall_s=wall_ms / 1000, progress=advance)
+    """Measure the kernel, the environment and the batch, and others beside them in the same run; and clusters."""
+    if only not in (None, "hosts", "clusters"):
+        raise ValueError(f"--only: expected 'hosts' or 'clusters', found {only!r}")
+    report: dict[str, Any] = {}
+    with progress_bar("measuring", num_measurements(runs) * (only != "clusters") + (only != "hosts")) as advance:
+        if only != "clusters":
+            report = measure_all(runs=runs, wall_s=wall_ms / 1000, progress=advance)
+        if only != "hosts":
+            report["clusters"] = measure_clusters(wall_s=wall_ms / 1000, with_day=wall_ms >= _DAY_FROM_MS)
+            advance()
     if as_json:
         print(json.dumps(report, indent=1))
-    else:
+        return
+    if only != "clusters":
         _print(report)
+    if only != "hosts":
+        _print_clusters(report["clusters"])
+
+
+def _print_clusters(report: dict[str, Any]) -> None:
+    rows: list[list[str]] = []
+    wanted = report["wanted"]
+    for day in report["days"]:
+        is_large = day["domains"] == SIZES[-1]
+        rows.append([
+            f"a day of PlanetLab, {day['hosts']} hosts, {day['domains']} domains, consolidation every 5 min",
+            f"{day['wall_s']:.1f} s",
+            f"{day['cpu_s']:.1f} s of CPU; {day['step_ms']:.2f} ms a step; {day['deciding_s']:.1f} s of it deciding",
+            f"<= {wanted['day_s']} s" if is_large else "",
+        ])  # fmt: skip
+        rows.append(["", f"{day['moves']} moves", f"{day['moves_per_s']:.0f} moves/s", ""])
+    rows.append(["growth with the domains", f"exponent {report['domains_growth']:.2f}", "1 is linear", ""])
+    for size, step_ms in report["quiet_step_ms"].items():
+        rows.append([f"a step of 5 min without moves, {size} domains", f"{step_ms:.3f} ms", "", ""])
+    rows.append(["masks of all moves, {} hosts, {} domains".format(*MASK_SIZE),
+    f"{report['masks_per_s']:.0f} masks/s", "",
+                 f">= {wanted['masks_per_s']} masks/s"])  # fmt: skip
+    print("clusters at fluid fidelity, measured once")
+    print(text_table(["what", "measured", "beside", "wanted"], rows, left=3))
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """The Azure Public Dataset's traces of virtual machines, V1 (2017) and V2 (2019), in their original form.
 
-Two kinds of files, plain or gzipped. *Readings*: ``timestamp, id, min, max, avg`` of the CPU's use in per cent, a line every
-300 s, timestamps in seconds from the beginning. *Tables*: a line for each machine with ``id, subscription, deployment, created,
-deleted, max, avg, 95th percentile of max, category, cores, memory in GB``. The publisher's files have no header; selections
-made by others have one, which is recognised by its first word, and may have further columns, which are ignored.
+Two kinds of files, plain or gzipped. *Readings*: ``timestamp, id, min, max, avg`` of the CPU's use in per cent, a
+line every 300 s, timestamps in seconds from the beginning. *Tables*: a line for each machine with ``id, subscription,
+deployment, created, deleted, max, avg, 95th percentile of max, category, cores, memory in GB``. The publisher's files
+have no header; selections made by others have one, which is recognised by its first word, and may have further
+columns, which are ignored.
 
 V1 has exact cores and memory. V2 has buckets, the last ones open: ``>24`` cores are taken as 32 and ``>64`` GB as 128
-(assumed: the next sizes on offer). V1 spells a category ``Unkown``; it becomes ``Unknown``. Identifiers contain ``/ + =``.
+(assumed: the next sizes on offer). V1 spells a category ``Unkown``; it becomes ``Unknown``. Identifiers
+contain ``/``, ``+`` and ``=``.
 
 Source: E. Cortez et al., "Resource Central", SOSP 2017; the data are published under CC-BY-4.0.
 """
@@ -117,8 +119,8 @@ def load_readings(paths: Iterable[str | Path]) -> dict[str, dict[int, float]]:
     """Read files of readings.
 
     Returns:
-        For each machine, in order of appearance, the mean CPU use in per cent by sample (a number of 300 s). Of two readings
-        for one sample the first counts.
+        For each machine, in order of appearance, the mean CPU use in per cent by sample (a number of 300 s). Of two
+        readings for one sample the first counts.
 
     Raises:
         AzureError: no such file, or a line is not in the format.
@@ -133,8 +135,8 @@ def load_readings(paths: Iterable[str | Path]) -> dict[str, dict[int, float]]:
             # The publisher's numbers are rounded in the last digits.
             if at_s < 0 or at_s % SAMPLE_S or not -1e-6 <= lowest <= mean + 1e-4 <= highest + 2e-4 <= 101:
                 raise AzureError(
-                    f"{path}:{number}: found {fields[0]} s, min {lowest:g}, max {highest:g}, avg {mean:g}; expected a multiple "
-                    f"of {SAMPLE_S} s and 0 <= min <= avg <= max <= 100"
+                    f"{path}:{number}: found {fields[0]} s, min {lowest:g}, max {highest:g}, avg {mean:g}; expected a "
+                    f"multiple of {SAMPLE_S} s and 0 <= min <= avg <= max <= 100"
                 )
             readings.setdefault(fields[1], {}).setdefault(at_s // SAMPLE_S, mean)
     if not readings:
@@ -146,8 +148,8 @@ def find_files(root: str | Path) -> tuple[list[Path], list[Path]]:
     """Files of readings and tables at a place: itself, or its sub-folders ``azure-v2`` and ``azure-v1``.
 
     Returns:
-        Files whose names contain ``readings``, and those whose names contain ``vmtable`` or ``vms``; of the first folder with
-        readings.
+        Files whose names contain ``readings``, and those whose names contain ``vmtable`` or ``vms``; of the first
+        folder with readings.
     """
     root = Path(root)
     for folder in (root, root / "azure-v2", root / "azure-v1"):
@@ -162,7 +164,8 @@ def load_traces(readings: Iterable[str | Path], tables: Iterable[str | Path] = (
     """Demand of all machines that have readings, with their sizes and lives as far as the tables know them.
 
     From a machine's first reading to its last, a sample that is missing holds the value before it. The traces end where
-    there is no reading of any machine for more than an hour: a selection of files may hold a few readings of later ones.
+    there is no reading of any machine for more than an hour: a selection of files may hold a few readings of
+    later ones.
 
     Raises:
         AzureError: a file is malformed, or there is no reading.

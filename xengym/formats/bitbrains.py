@@ -1,13 +1,14 @@
 """The Bitbrains traces ("GWA-T-12, rnd"): machines of a hosting centre for businesses, in their original form.
 
-A month is a folder with one file for each machine, ``<number>.csv`` or ``<number>.csv.gz``: a header, then a line about every
-300 s with eleven numbers, separated by a semicolon and a tab. What is odd about them, and what is done:
+A month is a folder with one file for each machine, ``<number>.csv`` or ``<number>.csv.gz``: a header, then a line
+about every 300 s with eleven numbers, separated by a semicolon and a tab. What is odd about them, and what is done:
 
-- The column ``Timestamp [ms]`` holds Unix *seconds*. Readings go to the nearest sample of a grid of 300 s; if several meet in
-  one (jitter, or stamps that occur twice), their mean counts. A sample without a reading holds the value before it.
+- The column ``Timestamp [ms]`` holds Unix *seconds*. Readings go to the nearest sample of a grid of 300 s; if several
+  meet in one (jitter, or stamps that occur twice), their mean counts. A sample without a reading holds the value
+  before it.
 - Numbers may be in Java's style (``2.097152E7``).
-- The CPU's use exceeds what is provisioned in many machines; it is cut at 100 %. The per cent are computed anew from MHz, for
-  what is provisioned may change in the middle.
+- The CPU's use exceeds what is provisioned in many machines; it is cut at 100 %. The per cent are computed anew from
+  MHz, for what is provisioned may change in the middle.
 - Provisioned memory drops to a few KB while a machine is reconfigured: the median counts. So it does for cores and MHz.
 - A machine that is switched off has 0 cores and 0 MHz: it cannot be used, and is named in ``VmTraces.left_out``.
 
@@ -32,7 +33,8 @@ SAMPLES_PER_DAY = 288
 
 COLUMNS = (
     "Timestamp [ms]", "CPU cores", "CPU capacity provisioned [MHZ]", "CPU usage [MHZ]", "CPU usage [%]",
-    "Memory capacity provisioned [KB]", "Memory usage [KB]", "Disk read throughput [KB/s]", "Disk write throughput [KB/s]",
+    "Memory capacity provisioned [KB]", "Memory usage [KB]", "Disk read throughput [KB/s]",
+    "Disk write throughput [KB/s]",
     "Network received throughput [KB/s]", "Network transmitted throughput [KB/s]",
 )  # fmt: skip
 

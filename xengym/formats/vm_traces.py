@@ -1,4 +1,4 @@
-"""What all traces of virtual machines become: CPU demand on one grid of time, and the size of each machine where it is known."""
+"""What all traces of virtual machines become: CPU demand on one grid of time, and sizes where they are known."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ class VmTraces:
 
 def as_demand(pct: NDArray[np.float64]) -> NDArray[np.uint16]:
     """Per cent as hundredths of a per cent; what is above 100 % is cut."""
-    return np.rint(np.clip(pct, 0.0, 100.0) * (DEMAND_ONE / 100.0)).astype(np.uint16)
+    demand: NDArray[np.uint16] = np.rint(np.clip(pct, 0.0, 100.0) * (DEMAND_ONE / 100.0)).astype(np.uint16)
+    return demand
 
 
 def hold_last(values: NDArray[np.float64], is_known: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,9 +10,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
-    BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain,
-    Machine, Pcpu, Vcpu, balloon_timer, completion_timer, device_timer, domain_timer, guest_timer, is_current, is_runnable,
-    page_transfers, policy_timer, program_left_ns, response_bin, slice_timer,
+    BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain, Machine,
+    Pcpu, Vcpu, balloon_timer, completion_timer, device_timer, domain_timer, guest_timer, is_current, is_runnable, page_transfers,
+    policy_timer, program_left_ns, response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
@@ -24,8 +24,6 @@ from xengym.sim.trace cimport (
     TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED, TRACE_SWITCH,
     TRACE_WAKE, TRACE_YIELD, trace,
 )
-
-from xengym.hypervisor.portable import load_rows, save_rows
 
 
 cdef class GuestKind:
@@ -59,21 +57,6 @@ cdef class GuestKind:
 
     def destroyed(self, int d):
         """Domain slot ``d`` disappears, whatever it runs; its vCPUs are off the CPU."""
-
-    def portable(self):
-        """What goes along with a domain: ``(section, rows a domain, rows a vCPU, fields that stay as configured)`` each."""
-        raise ValueError(f"a domain that runs {self.name!r} cannot be moved to another host")
-
-    def save(self, int d):
-        """The state of domain slot ``d``, which is off the CPU, to be loaded on another host."""
-        return save_rows(self.host, d, self.portable())
-
-    def load(self, int d, state):
-        """Take over the state of a domain; slot ``d`` is configured with its program and has not run."""
-        load_rows(self.host, d, self.portable(), state)
-
-    def released(self, int d):
-        """Domain slot ``d`` was saved and goes on elsewhere: nothing of it is reported as failed here."""
 
     def __reduce__(self):
         return type(self), ()

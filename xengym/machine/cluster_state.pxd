@@ -72,6 +72,10 @@ cdef struct ClusterClock:
     int64_t move_ns           # how long all moves that are over took
     int64_t downtime_ns       # for moves, of all domains
     int64_t restarts          # of domains whose host had died
+    double gone_s             # of domains that have left: how long they were here,
+    double gone_demanded_s    # their CPU time in reference pCPUs,
+    double gone_granted_s
+    double gone_violation_s   # and how long they got less than they demanded
     double moved_bytes        # memory and disks, with what was sent in vain
     double remote_bytes       # that guests sent to clients of another site
     double dom0_s_per_byte    # CPU time that Dom0 spends on a byte of a move, at each end
@@ -91,6 +95,8 @@ cdef struct ClusterClock:
     int32_t moves_per_host    # most at once that leave it, and likewise that come to it
     int32_t active_moves
     int32_t power_changes     # hosts that wake or suspend
+    int32_t move_bound        # all slots of moves from here on are free
+    int32_t reserved
 
 cdef struct ClusterHost:
     int64_t memory_pages      # for guests, of 4096 bytes

@@ -1,7 +1,7 @@
 """Typed, closed description of a cluster: hosts, network, domains and where their demand comes from.
 
-A file says ``kind: cluster`` at its top, which tells it from a host's scenario. Errors name file, key, what was found and
-expected.
+A file says ``kind: cluster`` at its top, which tells it from a host's scenario. Errors name file, key, what was found
+and expected.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class SiteConfig(Closed):
 
     Attributes:
         name: unique.
-        peak_h: hour of the simulated day at which most clients are nearest to it; None for all sites: clients are everywhere.
+        peak_h: hour of the simulated day at which most clients are nearest to it; None for all sites: clients are
+            everywhere.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -223,7 +224,8 @@ class DomainGroupConfig(Closed):
         name: of the group; unique.
         count: how many; None: as many as the demand's source has machines.
         vcpus: of each.
-        size_pcpus: reference pCPUs that a demand of 100 % stands for, or several, taken in turn; None: as many as vCPUs.
+        size_pcpus: reference pCPUs that a demand of 100 % stands for, or several, taken in turn; None: as many as
+            vCPUs.
         memory_mib: of each, or several, taken in turn.
         memory: how they write to it.
         weight, cap_pct: as Xen's.
@@ -369,7 +371,8 @@ class ClusterConfig(Closed):
 
     def device_names(self) -> list[str]:
         """All names of devices, in the order of their bits."""
-        names = [name for group in (*self.hosts, *self.domains) for name in group.devices]
+        names = [name for hosts in self.hosts for name in hosts.devices]
+        names += [name for domains in self.domains for name in domains.devices]
         return list(dict.fromkeys(names))
 
 

@@ -1,7 +1,7 @@
-"""Where the demand of a cluster's domains comes from: traces if they are there, generators with their statistics if not.
+"""Where the demand of a cluster's domains comes from: traces if they are there, else generators.
 
-A folder that was named and lacks what a scenario asks for is an error, never replaced by a generator: the results would pass
-for those of the traces.
+A folder that was named and lacks what a scenario asks for is an error, never replaced by a generator: the results
+would pass for those of the traces.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.formats import azure, bitbrains
-from xengym.formats.vm_traces import DEMAND_ONE, VmTraces
+from xengym.formats.vm_traces import DEMAND_ONE, VmTraces, as_demand
 from xengym.scenarios.cluster_config import (
     AzureDemand,
     BitbrainsDemand,
@@ -96,4 +96,4 @@ def wave(
     middle, swing = 0.5 * (demand.high_pct + demand.low_pct), 0.5 * (demand.high_pct - demand.low_pct)
     mean = middle + swing * np.cos(2.0 * np.pi * (at_h - demand.peak_h) / demand.period_h)
     pct = mean + demand.spread_pct * rng.standard_normal((count, num_samples))
-    return np.rint(np.clip(pct, 0.0, 100.0) * (DEMAND_ONE / 100.0)).astype(np.uint16)
+    return as_demand(pct)

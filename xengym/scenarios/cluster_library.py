@@ -36,7 +36,8 @@ def load_cluster(cluster: str | Path | ClusterConfig) -> ClusterConfig:
     if path.suffix not in (".yaml", ".yml"):
         if str(cluster) not in cluster_names():
             raise ScenarioError(
-                f"unknown cluster {str(cluster)!r}; expected a path to a .yaml file or one of {', '.join(cluster_names())}"
+                f"unknown cluster {str(cluster)!r}; expected a path to a .yaml file or one of "
+                f"{', '.join(cluster_names())}"
             )
         path = CLUSTERS_DIR / f"{cluster}.yaml"
     if not path.is_file():

@@ -1,17 +1,20 @@
 """Weeks of business machines drawn at random, for when no Bitbrains trace is there.
 
-The traces may not be redistributed. This generator draws machines with the published statistics of the month 2013-8 of
-GWA-T-12 "rnd" (500 machines) and a similar structure in time; no reading is in here, only figures computed from the month.
+The traces may not be redistributed. This generator draws machines with the published statistics of the month 2013-8
+of GWA-T-12 "rnd" (500 machines) and a similar structure in time; no reading is in here, only figures computed from
+the month.
 
-- *Size*: cores by their measured frequency; MHz a core between 2600 and 2926; memory by cores, with a log-normal spread.
-- *Mean demand*: spread over the machines as measured (`_MEAN_QUANTILES_PCT`): most do nearly nothing, one in nine is above
-  30 %. Larger machines are busier: their ranks are tied by a Gaussian copula, so that the mean weighted by MHz is almost
-  twice the plain one, as measured.
-- *Time*: a machine is steady (its mean, a faint daily wave, a slow drift and noise), or it works in batches: for hours at
-  100 %, for hours at nearly nothing. Half of those with means of 20 to 60 % do, as two of the four such machines looked at.
+- *Size*: cores by their measured frequency; MHz a core between 2600 and 2926; memory by cores, with a log-normal
+  spread.
+- *Mean demand*: spread over the machines as measured (`_MEAN_QUANTILES_PCT`): most do nearly nothing, one in nine is
+  above 30 %. Larger machines are busier: their ranks are tied by a Gaussian copula, so that the mean weighted by MHz
+  is almost twice the plain one, as measured.
+- *Time*: a machine is steady (its mean, a faint daily wave, a slow drift and noise), or it works in batches: for
+  hours at 100 %, for hours at nearly nothing. Half of those with means of 20 to 60 % do, as two of the four such
+  machines looked at.
 
-Constants marked *measured* are figures of the month; those marked *fitted* were chosen so that the statistics of generated
-months come close to them; *assumed* ones are neither.
+Constants marked *measured* are figures of the month; those marked *fitted* were chosen so that the statistics of
+generated months come close to them; *assumed* ones are neither.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ _MEMORY_GB = {1: 1.0, 2: 8.0, 4: 10.0, 6: 16.0, 8: 24.0, 16: 64.0, 32: 32.0}
 _MEMORY_LOG_SD = 0.6
 _MHZ_A_CORE = (2600.0, 2660.0, 2700.0, 2926.0)
 
-#: Quantiles of the machines' means, per cent; in between, the logarithm is interpolated. Those at 0.5, 0.78 and 0.89 are
-#: measured, the others fitted to the mean.
+#: Quantiles of the machines' means, per cent; in between, the logarithm is interpolated. Those at 0.5, 0.78 and 0.89
+#: are measured, the others fitted to the mean.
 _MEAN_FRAC = np.array([0.0, 0.10, 0.25, 0.50, 0.65, 0.78, 0.85, 0.89, 0.95, 0.99, 1.0])
 _MEAN_QUANTILES_PCT = np.array([0.02, 0.1, 0.4, 1.52, 2.6, 5.0, 12.0, 30.5, 42.0, 56.0, 80.0])
 #: Correlation of a machine's size and its mean, as normal scores. Fitted to the mean weighted by MHz.
@@ -47,8 +50,8 @@ _BATCH_RANGE_PCT = (20.0, 60.0)
 _BATCH_S = 4.5 * 3600.0
 _BATCH_IDLE_PCT = 0.5
 
-#: Steady machines: relative spread of the noise from sample to sample for a machine of the given mean, and of the drift,
-#: whose autocorrelation falls to 1/e in the time below. Fitted.
+#: Steady machines: relative spread of the noise from sample to sample for a machine of the given mean, and of the
+#: drift, whose autocorrelation falls to 1/e in the time below. Fitted.
 _NOISE_AT_PCT = np.array([0.05, 0.5, 2.0, 10.0, 30.0, 60.0])
 _NOISE_CV = np.array([2.5, 1.2, 0.6, 0.3, 0.2, 0.1])
 _DRIFT_LOG_SD = 0.9

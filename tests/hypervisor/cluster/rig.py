@@ -14,8 +14,8 @@ PAGES = 10_000
 QUIET = MemoryModel((Region(PAGES),))
 #: A constant rate and no time beside the copying.
 PLAIN_MOVE = MoveSpec(
-    law="constant", stop_rule="rounds", max_rounds=1, min_mbit_per_s=100, max_mbit_per_s=100, request_ms=0, suspend_ms=0,
-    resume_ms=0, commit_ms=0,
+    law="constant", stop_rule="rounds", max_rounds=1, min_mbit_per_s=100, max_mbit_per_s=100, request_ms=0,
+    suspend_ms=0, resume_ms=0, commit_ms=0,
 )  # fmt: skip
 
 

@@ -173,7 +173,8 @@ def test_an_aborted_move_leaves_both_hosts_as_before(how: str) -> None:
 
 def test_after_the_commitment_a_dead_source_does_not_matter() -> None:
     spec = MoveSpec(
-        law="constant", stop_rule="rounds", max_rounds=1, min_mbit_per_s=100, max_mbit_per_s=100, request_ms=0, suspend_ms=0,
+        law="constant", stop_rule="rounds", max_rounds=1, min_mbit_per_s=100, max_mbit_per_s=100, request_ms=0,
+        suspend_ms=0,
         resume_ms=1000, commit_ms=0,
     )  # fmt: skip
     c = cluster(2, [domain(1.0, host=0)], move=spec)
@@ -212,7 +213,8 @@ def test_reasons_for_refusing_a_move() -> None:
     )  # fmt: skip
     expected = {
         (0, 0): "already-there", (0, 2): "devices", (0, 3): "memory", (0, 4): "unreachable", (0, 5): "unreachable",
-        (0, 9): "unknown-host", (4, 0): "unknown-domain", (9, 0): "unknown-domain", (1, 2): "pinned", (2, 1): "anti-affinity",
+        (0, 9): "unknown-host", (4, 0): "unknown-domain", (9, 0): "unknown-domain", (1, 2): "pinned", (2,
+        1): "anti-affinity",
         (0, 1): "accepted",
     }  # fmt: skip
     for (d, h), reason in expected.items():

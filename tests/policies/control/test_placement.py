@@ -59,7 +59,8 @@ def test_the_mask_is_what_orders_would_be_answered() -> None:
     for round_ in range(30):
         hosts = [
             host(
-                devices=int(rng.integers(4)), rack=(rack := int(rng.integers(3))), site=rack // 2, subnet=int(rng.integers(2)),
+                devices=int(rng.integers(4)), rack=(rack := int(rng.integers(3))), site=rack // 2,
+                subnet=int(rng.integers(2)),
                 shares=("credit", "sedf")[rng.integers(2)], memory_pages=int(rng.integers(2, 8)) * PAGES,
             )
             for _ in range(7)

@@ -113,7 +113,8 @@ def check(spec: ClusterSpec) -> None:
 
 def _fill_hosts(records: Any, hosts: Sequence[HostSpec]) -> None:
     for name in (
-        "pcpus", "speed", "memory_pages", "rack", "site", "subnet", "devices", "nic_bytes_per_s", "idle_watts", "busy_watts",
+        "pcpus", "speed", "memory_pages", "rack", "site", "subnet", "devices", "nic_bytes_per_s", "idle_watts",
+        "busy_watts",
         "suspended_watts", "suspend_ns", "wake_ns",
     ):  # fmt: skip
         records[name] = [getattr(host, name) for host in hosts]
@@ -167,7 +168,8 @@ def domain_records(all_domains: Sequence[DomainSpec], chosen: Sequence[int]) -> 
     records: Any = np.zeros(len(domains), dtype=CLUSTER_DOMAIN_DTYPE)
     sets: Any = np.zeros(len(domains), dtype=WORKING_SET_DTYPE)
     for name in (
-        "size_pcpus", "vcpus", "weight", "cap_pct", "slice_ns", "period_ns", "has_extra", "devices", "is_pinned", "trace_phase",
+        "size_pcpus", "vcpus", "weight", "cap_pct", "slice_ns", "period_ns", "has_extra", "devices", "is_pinned",
+        "trace_phase",
         "net_bytes_per_s", "connections", "disk_bytes",
     ):  # fmt: skip
         records[name] = [getattr(domain, name) for domain in domains]

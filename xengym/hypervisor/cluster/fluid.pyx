@@ -103,7 +103,7 @@ cdef class FluidCluster(FluidMoves):
                 if self.a.host[i].power == POWER_WAKING or self.a.host[i].power == POWER_SUSPENDING:
                     next_ns = min(next_ns, self.a.host[i].power_until_ns)
         if clock.active_moves > 0:
-            for i in range(clock.num_moves):
+            for i in range(clock.move_bound):
                 next_ns = min(next_ns, self.move_end[i])
         return next_ns
 
@@ -116,7 +116,7 @@ cdef class FluidCluster(FluidMoves):
         if clock.next_leave_ns <= clock.now_ns:
             self.serve_departures()
         if clock.active_moves > 0:
-            for i in range(clock.num_moves):
+            for i in range(clock.move_bound):
                 if self.move_end[i] <= clock.now_ns:
                     self.serve_move(i)
         if clock.next_sample_ns <= clock.now_ns:
@@ -144,7 +144,7 @@ cdef class FluidCluster(FluidMoves):
                 self.keep_books(i)
             self.keep_remote_books()
             if clock.active_moves > 0:
-                for i in range(clock.num_moves):
+                for i in range(clock.move_bound):
                     if self.a.move[i].in_use:
                         self.advance(i)
             self.settle()
@@ -197,6 +197,11 @@ cdef class FluidCluster(FluidMoves):
         if move != NO_MOVE and not self.fail_move(move, REASON_CANCELLED) and d.move != NO_MOVE:
             self.advance(move)
             self.finish_move(move)
+        self.touch(d.host)
+        self.a.clock.gone_s += 1e-9 * <double>(self.a.clock.now_ns - d.arrived_ns)
+        self.a.clock.gone_demanded_s += 1e-9 * <double>d.demanded_ns
+        self.a.clock.gone_granted_s += 1e-9 * <double>d.granted_ns
+        self.a.clock.gone_violation_s += 1e-9 * <double>d.violation_ns
         self.unlink_domain(domain)
         self.a.host[d.host].free_pages += d.pages
         if d.group != NO_GROUP:
@@ -348,7 +353,7 @@ cdef class FluidCluster(FluidMoves):
         cdef int i, k
         self._check_link(link)
         self.a.link[link].is_up = 0
-        for i in range(self.a.clock.num_moves):
+        for i in range(self.a.clock.move_bound):
             if self.a.move[i].in_use:
                 for k in range(self.a.move[i].num_links):
                     if self.a.move[i].links[k] == link:
@@ -381,7 +386,7 @@ cdef class FluidCluster(FluidMoves):
         self.touch(host)
         if h.power == POWER_WAKING or h.power == POWER_SUSPENDING:
             self.a.clock.power_changes -= 1
-        for i in range(self.a.clock.num_moves):
+        for i in range(self.a.clock.move_bound):
             m = &self.a.move[i]
             if m.in_use and m.source == host:
                 self.fail_move(i, REASON_SOURCE)
@@ -401,6 +406,7 @@ cdef class FluidCluster(FluidMoves):
         if state.shape != self.arena.block.shape or state.dtype != np.uint8:
             raise ValueError(f"restore: expected uint8 of shape {self.arena.block.shape}, found {state.dtype} {state.shape}")
         self.arena.block[:] = state
+        self.scratch["has_ahead"][:] = 0
 
     def digest(self):
         """SHA-256 of the whole state, as hexadecimal text."""

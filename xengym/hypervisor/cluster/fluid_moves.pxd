@@ -10,6 +10,7 @@ cdef class FluidMoves(FluidState):
     # Let the move go on up to now, at the rates that it has had.
     cdef void advance(self, int move) noexcept nogil
     cdef void foresee(self, int move) noexcept nogil
+    cdef void blur(self, int move) noexcept nogil
     cdef bint fail_move(self, int move, int reason) noexcept nogil
     cdef void want(self, int move, int64_t bytes_per_s) noexcept nogil
     cdef void grant(self, int move, int64_t bytes_per_s) noexcept nogil

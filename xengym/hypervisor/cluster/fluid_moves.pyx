@@ -103,7 +103,15 @@ cdef class FluidMoves(FluidState):
         migration_begin(g)
         # The destination has been chosen: its answer is waited for.
         migration_run(g, &self.working_set[domain], 0, 0.0, 1.0)
-        self.move_stale[slot] = 1
+        clock.move_bound = max(clock.move_bound, slot + 1)
+        self.blur(slot)
+
+    cdef void blur(self, int move) noexcept nogil:
+        """When the move's stage ends is to be foreseen anew."""
+        if not self.move_stale[move]:
+            self.move_stale[move] = 1
+            self.blurred[self.num_blurred] = move
+            self.num_blurred += 1
 
     cdef void advance(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]
@@ -132,12 +140,19 @@ cdef class FluidMoves(FluidState):
                 migration_disk_done(g, ws)
                 m.is_due = 1
         else:
-            # At its end the very steps by which the end was foreseen.
-            used_ns = migration_run(g, ws, LONG_NS if is_end else dt_ns, <double>m.granted_bytes_per_s, m.activity)
+            used_ns = dt_ns
+            if not is_end:
+                used_ns = migration_run(g, ws, dt_ns, <double>m.granted_bytes_per_s, m.activity)
+            elif self.has_ahead[move]:
+                memcpy(g, &self.ahead[move], sizeof(Migration))
+                memcpy(ws, &self.ahead_set[move], sizeof(WorkingSet))
+            else:
+                # The very steps by which the end was foreseen.
+                migration_run(g, ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
             if is_end or used_ns < dt_ns or g.stage != stage or (was_waiting and g.stage_left_ns == 0):
                 m.is_due = 1
         m.at_ns = self.a.clock.now_ns
-        self.move_stale[move] = 1
+        self.blur(move)
         if sent > 0.0:
             self.a.clock.moved_bytes += sent
             for k in range(m.num_links):
@@ -145,11 +160,12 @@ cdef class FluidMoves(FluidState):
 
     cdef void foresee(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]
-        cdef Migration ahead
-        cdef WorkingSet ws
+        cdef Migration* ahead = &self.ahead[move]
+        cdef WorkingSet* ws = &self.ahead_set[move]
         cdef int64_t used_ns
         cdef double left_ns
         self.move_stale[move] = 0
+        self.has_ahead[move] = 0
         if not m.in_use:
             self.move_end[move] = INT64_MAX
         elif m.is_due:
@@ -158,9 +174,10 @@ cdef class FluidMoves(FluidState):
             left_ns = m.disk_left_bytes * 1e9 / <double>m.granted_bytes_per_s if m.granted_bytes_per_s > 0 else 1e18
             self.move_end[move] = m.at_ns + <int64_t>left_ns + 1 if left_ns < 1e18 else INT64_MAX
         else:
-            ahead = self.migration[move]
-            ws = self.working_set[m.domain]
-            used_ns = migration_run(&ahead, &ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
+            memcpy(ahead, &self.migration[move], sizeof(Migration))
+            memcpy(ws, &self.working_set[m.domain], sizeof(WorkingSet))
+            used_ns = migration_run(ahead, ws, LONG_NS, <double>m.granted_bytes_per_s, m.activity)
+            self.has_ahead[move] = used_ns < LONG_NS
             self.move_end[move] = m.at_ns + used_ns if used_ns < LONG_NS else INT64_MAX
 
     cdef void serve_move(self, int move) noexcept nogil:
@@ -171,7 +188,7 @@ cdef class FluidMoves(FluidState):
         self.advance(move)
         m.is_due = 0
         self.move_end[move] = INT64_MAX
-        self.move_stale[move] = 1
+        self.blur(move)
         if g.stage == STAGE_ROUND_END:
             migration_follow_rules(g, &self.working_set[m.domain])
         elif g.stage == STAGE_ACTIVATION and not m.is_committed:
@@ -191,7 +208,10 @@ cdef class FluidMoves(FluidState):
         if more == 0:
             return
         m.wanted_bytes_per_s = bytes_per_s
-        self.move_changed[move] = 1
+        if not self.move_changed[move]:
+            self.move_changed[move] = 1
+            self.changed[self.num_changed] = move
+            self.num_changed += 1
         for k in range(m.num_links):
             self.load_link(m.links[k], 0, more)
 
@@ -203,7 +223,7 @@ cdef class FluidMoves(FluidState):
             return
         self.advance(move)
         m.granted_bytes_per_s = bytes_per_s
-        self.move_stale[move] = 1
+        self.blur(move)
         for k in range(m.num_links):
             self.a.link[m.links[k]].used_bytes_per_s += more
         # Dom0's part of the CPU changes at both ends.
@@ -215,14 +235,16 @@ cdef class FluidMoves(FluidState):
         if m.activity != activity:
             self.advance(move)
             m.activity = activity
-            self.move_stale[move] = 1
+            self.blur(move)
 
     cdef void share_network(self) noexcept nogil:
         """Rates for all moves that a change of the links' loads concerns."""
         cdef ClusterMove* m
         cdef ClusterLink* link
-        cdef int i, k, l, n = 0
-        cdef bint is_scarce, has_grown
+        cdef int i, k, l, move, n = 0
+        cdef int bound = self.a.clock.move_bound
+        cdef bint is_scarce
+        cdef bint has_grown = False
         # 1: no limit any more, or not yet; 2: the moves across it have to be settled together.
         for i in range(self.num_dirty):
             l = self.dirty_link[i]
@@ -230,10 +252,10 @@ cdef class FluidMoves(FluidState):
             is_scarce = <double>link.wanted_bytes_per_s > self.link_room(l)
             self.link_mark[l] = 2 if is_scarce or link.is_congested else 1
             link.is_congested = is_scarce
-        has_grown = True
+            has_grown |= self.link_mark[l] == 2
         while has_grown:
             has_grown = False
-            for i in range(self.a.clock.num_moves):
+            for i in range(bound):
                 m = &self.a.move[i]
                 if not m.in_use or self.is_fixed[i] == 3:
                     continue
@@ -243,6 +265,8 @@ cdef class FluidMoves(FluidState):
                         has_grown = True
                         break
                 if self.is_fixed[i] == 3:
+                    self.chosen[n] = i
+                    n += 1
                     for k in range(m.num_links):
                         l = m.links[k]
                         if self.a.link[l].is_congested and self.link_mark[l] != 2:
@@ -255,18 +279,18 @@ cdef class FluidMoves(FluidState):
             self.users[l] = 0
             self.left[l] = self.link_room(l)
             self.link_mark[l] = self.a.link[l].is_congested
-        for i in range(self.a.clock.num_moves):
-            m = &self.a.move[i]
-            if self.is_fixed[i] == 3:
-                self.is_fixed[i] = 0
-                self.chosen[n] = i
-                n += 1
+        for i in range(self.num_changed):
+            move = self.changed[i]
+            self.move_changed[move] = 0
+            if self.a.move[move].in_use and self.is_fixed[move] != 3:
+                self.grant(move, self.a.move[move].wanted_bytes_per_s)
+        self.num_changed = 0
+        if n > 0:
+            for i in range(n):
+                m = &self.a.move[self.chosen[i]]
+                self.is_fixed[self.chosen[i]] = 0
                 for k in range(m.num_links):
                     self.users[m.links[k]] += 1
-            elif self.move_changed[i] and m.in_use:
-                self.grant(i, m.wanted_bytes_per_s)
-            self.move_changed[i] = 0
-        if n > 0:
             share_links(n, self.chosen, self.a.move, self.link_mark, self.left, self.users, self.is_fixed, self.move_granted)
             for i in range(n):
                 self.is_fixed[i] = 0
@@ -286,10 +310,9 @@ cdef class FluidMoves(FluidState):
         for i in range(self.num_stale):
             self.refresh_shares(self.stale[i])
         self.num_stale = 0
-        if self.a.clock.active_moves > 0:
-            for i in range(self.a.clock.num_moves):
-                if self.move_stale[i]:
-                    self.foresee(i)
+        for i in range(self.num_blurred):
+            self.foresee(self.blurred[i])
+        self.num_blurred = 0
 
     # --- ends --------------------------------------------------------------------------------------------------------------
 
@@ -314,7 +337,6 @@ cdef class FluidMoves(FluidState):
         cdef ClusterMove* m = &self.a.move[move]
         self.want(move, 0)
         self.grant(move, 0)
-        self.move_changed[move] = 0
         _forget_writes(&self.working_set[m.domain])
         self.a.domain[m.domain].move = NO_MOVE
         self.a.host[m.source].outgoing -= 1
@@ -323,8 +345,9 @@ cdef class FluidMoves(FluidState):
         self.a.clock.move_ns += self.a.clock.now_ns - m.began_ns
         m.is_due = 0
         m.in_use = 0
-        self.move_stale[move] = 0
         self.move_end[move] = INT64_MAX
+        while self.a.clock.move_bound > 0 and not self.a.move[self.a.clock.move_bound - 1].in_use:
+            self.a.clock.move_bound -= 1
 
     cdef void finish_move(self, int move) noexcept nogil:
         cdef ClusterMove* m = &self.a.move[move]

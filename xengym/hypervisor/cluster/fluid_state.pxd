@@ -32,8 +32,15 @@ cdef class FluidState:
     cdef int* dirty_link          # links whose load has changed
     cdef int num_dirty
     cdef uint8_t* link_mark
-    cdef uint8_t* move_changed    # moves that want another rate
-    cdef uint8_t* move_stale      # moves whose end is to be foreseen anew
+    cdef uint8_t* move_changed    # moves that want another rate, and a list of them
+    cdef int* changed
+    cdef int num_changed
+    cdef uint8_t* move_stale      # moves whose end is to be foreseen anew, and a list of them
+    cdef int* blurred
+    cdef int num_blurred
+    cdef Migration* ahead         # what foreseeing a move's end has come to, while nothing has changed since
+    cdef WorkingSet* ahead_set
+    cdef uint8_t* has_ahead
     cdef int* members             # domains of the host at hand, and what they can use
     cdef double* limit
     cdef double* weight

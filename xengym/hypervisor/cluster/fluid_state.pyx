@@ -26,6 +26,7 @@ import numpy as np
 
 from xengym.hypervisor.cluster.arrays import domain_records, make_arena
 from xengym.machine.cluster_state import REFUSALS
+from xengym.machine.migration_state import MIGRATION_DTYPE, WORKING_SET_DTYPE
 
 cdef double DEMAND_ONE = 10000.0
 # What a domain gets may miss its demand by rounding.
@@ -76,6 +77,12 @@ cdef class FluidState:
         self.users = <int*>_address(space("users", np.intc, self.num_links))
         self.move_changed = <uint8_t*>_address(space("move_changed", np.uint8, clock.num_moves))
         self.move_stale = <uint8_t*>_address(space("move_stale", np.uint8, clock.num_moves))
+        self.changed = <int*>_address(space("changed", np.intc, clock.num_moves))
+        self.blurred = <int*>_address(space("blurred", np.intc, clock.num_moves))
+        self.num_changed = self.num_blurred = 0
+        self.ahead = <Migration*>_address(space("ahead", MIGRATION_DTYPE, clock.num_moves))
+        self.ahead_set = <WorkingSet*>_address(space("ahead_set", WORKING_SET_DTYPE, clock.num_moves))
+        self.has_ahead = <uint8_t*>_address(space("has_ahead", np.uint8, clock.num_moves))
         self.chosen = <int*>_address(space("chosen", np.intc, clock.num_moves))
         self.move_granted = <double*>_address(space("move_granted", np.float64, clock.num_moves))
         self.is_fixed = <uint8_t*>_address(space("is_fixed", np.uint8, clock.num_moves))
@@ -356,7 +363,7 @@ cdef class FluidState:
         while i >= 0:
             total += reservation_pcpus(&self.a.domain[i], host)
             i = self.a.domain[i].next_on_host
-        for i in range(self.a.clock.num_moves):
+        for i in range(self.a.clock.move_bound):
             if self.a.move[i].in_use and self.a.move[i].target == h and not self.a.move[i].is_committed:
                 total += reservation_pcpus(&self.a.domain[self.a.move[i].domain], host)
         host.reserved_pcpus = total

@@ -1,7 +1,7 @@
 """What a cluster is to those who control and watch it, whatever its fidelity.
 
-`fluid`: every host's scheduler is replaced by its steady-state shares (`hypervisor.cluster.fluid`). `event`: every host is
-the full model. Results always say which it was.
+`fluid`: every host's scheduler is replaced by its steady-state shares (`hypervisor.cluster.fluid`). `event`: every
+host is the full model. Results always say which it was.
 """
 
 from __future__ import annotations
@@ -37,27 +37,48 @@ class Cluster(Protocol):
     """
 
     @property
-    def spec(self) -> ClusterSpec: ...
+    def spec(self) -> ClusterSpec:
+        """What it was built from."""
+
     @property
-    def fidelity(self) -> Fidelity: ...
+    def fidelity(self) -> Fidelity:
+        """``fluid`` or ``event``."""
+
     @property
-    def now_ns(self) -> int: ...
+    def now_ns(self) -> int:
+        """Simulated time in ns."""
+
     @property
-    def clock(self) -> NDArray[Any]: ...
+    def clock(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def hosts(self) -> NDArray[Any]: ...
+    def hosts(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def domains(self) -> NDArray[Any]: ...
+    def domains(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def moves(self) -> NDArray[Any]: ...
+    def moves(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def migrations(self) -> NDArray[Any]: ...
+    def migrations(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def working_sets(self) -> NDArray[Any]: ...
+    def working_sets(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def links(self) -> NDArray[Any]: ...
+    def links(self) -> NDArray[Any]:
+        """See above."""
+
     @property
-    def sites(self) -> NDArray[Any]: ...
+    def sites(self) -> NDArray[Any]:
+        """See above."""
 
     def run_until(self, t_ns: int) -> None:
         """Let time pass; everything in the arrays is true at ``t_ns``."""

@@ -1,4 +1,4 @@
-"""What a cluster is built from, in the kernel's units. `scenarios.cluster_config` is the form in which people write it."""
+"""What a cluster is built from, in the kernel's units; people write it as `scenarios.cluster_config`."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class DomainSpec:
         size_pcpus: reference pCPUs that a demand of 100 % stands for.
         vcpus, weight, cap_pct: as Xen's; 0: no cap.
         slice_ns, period_ns, has_extra: its reservation under SEDF, of each vCPU; period 0: none.
-        host: where it is at the beginning; None: the placement rule decides. That it does not fit there is an error; that it
-            fits nowhere counts among the refused arrivals.
+        host: where it is at the beginning; None: the placement rule decides. That it does not fit there is an error;
+            that it fits nowhere counts among the refused arrivals.
         group: anti-affinity group, or None.
         devices: bit mask of the devices that it needs.
         is_pinned: it may not be moved.
@@ -149,8 +149,8 @@ class ClusterSpec:
         num_move_slots: moves at once, at most; None: twice as many as hosts.
         moves_per_host: that leave a host at once, at most, and that come to it.
         demand: table for domains with a row.
-        clients: ``uint16`` of shape ``(samples, sites)``: part of all clients nearest to each site, in 1 / ``DEMAND_ONE``;
-            None: all of them are everywhere.
+        clients: ``uint16`` of shape ``(samples, sites)``: part of all clients nearest to each site, in 1 /
+            ``DEMAND_ONE``; None: all of them are everywhere.
         move: how domains are moved.
         placement: rule that places domains that have no host, of ``policies.control.placement.PLACEMENTS``.
         crosses_subnets: addresses may move to other subnets and sites.

@@ -75,7 +75,9 @@ class MigrationPolicy(Protocol):
     """Decides at every control interval; what it remembers begins anew with ``begin``."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """For tables."""
+        ...
 
     def begin(self) -> None:
         """An episode begins."""
@@ -91,4 +93,4 @@ def carry_out(cluster: Any, decision: Decision) -> int:
     accepted = sum(cluster.order_move(domain, host) == 0 for domain, host in decision.moves)
     for host in decision.suspend:
         cluster.suspend(host)
-    return accepted
+    return int(accepted)

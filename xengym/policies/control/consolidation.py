@@ -1,20 +1,21 @@
 """Consolidation: as few hosts on as the demand allows.
 
-Every interval, as in the studies of Beloglazov and Buyya (Concurrency and Computation 24(13), 2012) on PlanetLab's demand:
+Every interval, as in the studies of Beloglazov and Buyya (Concurrency and Computation 24(13), 2012) on PlanetLab's
+demand:
 
-1. *Overload*: a host is overloaded if its guests demand more than the part ``1 - safety * MAD`` of it, MAD being the median
-   absolute deviation of its demand over the last intervals (at most 30; with fewer than 12, a fixed part). Unsteady hosts
-   keep more in reserve.
-2. *Minimum migration time*: from an overloaded host the domain with the smallest memory goes, then the next, until the host is
-   no longer overloaded.
-3. *Best fit decreasing by power* (``power_fit``): those domains, largest demand first, go where they raise power least. If
-   none of the hosts that are on can take one, a suspended host is woken, and takes it at the next interval.
-4. *Underload*: hosts that are not overloaded and got nothing, emptiest first, are given up if all their domains can go to the
-   others that have domains, without overloading them.
+1. *Overload*: a host is overloaded if its guests demand more than the part ``1 - safety * MAD`` of it, MAD being the
+   median absolute deviation of its demand over the last intervals (at most 30; with fewer than 12, a fixed part).
+   Unsteady hosts keep more in reserve.
+2. *Minimum migration time*: from an overloaded host the domain with the smallest memory goes, then the next, until
+   the host is no longer overloaded.
+3. *Best fit decreasing by power* (``power_fit``): those domains, largest demand first, go where they raise power
+   least. If none of the hosts that are on can take one, a suspended host is woken, and takes it at the next interval.
+4. *Underload*: hosts that are not overloaded and got nothing, emptiest first, are given up if all their domains can
+   go to the others that have domains, without overloading them.
 5. Hosts without domains and without moves are suspended.
 
-Simplified against the study: a host's past demand is that of those who were on it then; the study recomputes it from the past
-of those who are on it now. A domain that has no place waits for a woken host instead of being there at once.
+Simplified against the study: a host's past demand is that of those who were on it then; the study recomputes it from
+the past of those who are on it now. A domain that has no place waits for a woken host instead of being there at once.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ class Plan:
         order = domains[np.argsort(-self.domain_demand[domains], kind="stable")]
         out = np.full(len(order), -1, dtype=np.int64)
         placed = fit_all(
-            order, self.domain_demand, self.domain_pages, self.mask, allowed.view(np.uint8), self.free_pages, self.demand,
+            order, self.domain_demand, self.domain_pages, self.mask, allowed.view(np.uint8), self.free_pages,
+            self.demand,
             self.limit, self.watts_a_pcpu, self.idle_watts, self.num_domains, self.may_come, out, all_or_none,
         )  # fmt: skip
         if all_or_none and placed < len(order):

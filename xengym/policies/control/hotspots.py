@@ -1,16 +1,18 @@
 """Against hot hosts: threshold balance, and mitigation by volume.
 
-*Threshold balance.* While the busiest host is above a threshold and the gap to the least busy one is large, one domain goes from
+*Threshold balance.* While the busiest host is above a threshold and the gap to the least busy one is large, one
+domain goes from
 the former to the latter: the one that comes closest to halving the gap, never one that would turn it round.
 
-*By volume*, after Sandpiper (Wood et al., NSDI 2007, black-box): a host is a hot spot if its processors or its network card
-have been above a threshold in ``k`` of the last ``n`` intervals. The *volume* of a host or of a domain is
+*By volume*, after Sandpiper (Wood et al., NSDI 2007, black-box): a host is a hot spot if its processors or its
+network card have been above a threshold in ``k`` of the last ``n`` intervals. The *volume* of a host or of a domain
+is
 
     1 / (1 - cpu)  *  1 / (1 - net)  *  1 / (1 - mem) ,
 
-each as part of the host. From the hot spot with the largest volume the domain with the largest volume for its memory goes to
-the host with the least volume where nothing gets above the threshold; then the next, until the host is no longer hot. That
-moves most load with least copying.
+each as part of the host. From the hot spot with the largest volume the domain with the largest volume for its memory
+goes to the host with the least volume where nothing gets above the threshold; then the next, until the host is no
+longer hot. That moves most load with least copying.
 
 Simplified against Sandpiper: no prediction of the next interval, and no swaps where no host has room.
 """

@@ -1,9 +1,9 @@
 """Migration policies by name; and those that need few words.
 
-*Never* moves nothing. *Follow the load* keeps domains near their clients: where most of all clients are nearest to another site
-than a domain's, by a margin, domains go there, those that send most first, a few in each interval, to the hosts that are
-least busy. *Scripted* is an administrator's list of times, domains and hosts (what `xm migrate` in a crontab does). The others
-are in ``hotspots`` and ``consolidation``.
+*Never* moves nothing. *Follow the load* keeps domains near their clients: where most of all clients are nearest to
+another site than a domain's, by a margin, domains go there, those that send most first, a few in each interval, to
+the hosts that are least busy. *Scripted* is an administrator's list of times, domains and hosts (what `xm migrate` in
+a crontab does). The others are in ``hotspots`` and ``consolidation``.
 """
 
 from __future__ import annotations
