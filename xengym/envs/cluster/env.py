@@ -76,14 +76,13 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Arguments
 
-    Args:
-        scenario: name of a cluster (``xengym scenarios``), YAML file, or ``ClusterConfig``.
-        fidelity: ``"fluid"`` (each host's scheduler is replaced by its steady-state shares) or ``"event"`` (each host
-            is the full model).
-        split: ``"train"`` or ``"test"``: from which range episode seeds are drawn.
-        data: folder with traces for scenarios that replay them, or None: generators.
-        keeps_spare: the operator's rule looks after power; else all hosts stay on.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+    - `scenario`: name of a cluster (`xengym scenarios`), YAML file, or `ClusterConfig`.
+    - `fidelity`: `"fluid"` (each host's scheduler is replaced by its steady-state shares) or `"event"` (each host is
+      the full model).
+    - `split`: `"train"` or `"test"`: from which range episode seeds are drawn.
+    - `data`: folder with traces for scenarios that replay them, or None: generators.
+    - `keeps_spare`: the operator's rule looks after power; else all hosts stay on.
+    - `render_mode`: `"ansi"`, `"rgb_array"` or None.
 
     ## Version History
 
@@ -292,8 +291,7 @@ class DatacenterEnv(ClusterEnv):
 
     ## Arguments
 
-    Args:
-        scenario, fidelity, split, data, keeps_spare, render_mode: as of Cluster-v0.
+    As Cluster-v0.
 
     ## Version History
 
