@@ -27,10 +27,11 @@ from xengym.scenarios.cluster_config import (
 )
 from xengym.scenarios.cluster_demand import SAMPLE_S, find_traces, wave
 from xengym.scenarios.cluster_library import load_cluster
+from xengym.scenarios.event_cluster import EventCluster
 from xengym.units import S_NS, ms_to_ns, s_to_ns
 
 #: Kinds of clusters by fidelity: each takes a ``ClusterSpec`` and ``seed``.
-FIDELITIES: dict[str, Callable[..., Cluster]] = {"fluid": FluidCluster}
+FIDELITIES: dict[str, Callable[..., Cluster]] = {"fluid": FluidCluster, "event": EventCluster}
 
 _BYTES_PER_MBIT = 125_000
 _MIB = 1 << 20

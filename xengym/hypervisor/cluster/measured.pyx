@@ -68,7 +68,7 @@ cdef class MeasuredCluster(FluidCluster):
         cdef int i
         for i in range(self.num_dirty):
             self.link_mark[self.dirty_link[i]] = 0
-        self.num_dirty = 0
+        self.num_dirty = self.num_changed = 0
         for i in range(self.a.clock.num_moves):
             self.move_changed[i] = 0
             if not self.a.move[i].in_use:
