@@ -58,7 +58,7 @@ def test_errors_name_file_and_line(tmp_path: Path, text: str, message: str) -> N
 def test_other_errors(tmp_path: Path) -> None:
     with pytest.raises(AzureError, match="found no file there"):
         load_table(tmp_path / "vmtable.csv")
-    with pytest.raises(AzureError, match="vmtable.csv:1: invalid literal"):
+    with pytest.raises(AzureError, match=r"vmtable\.csv:1: invalid literal"):
         load_table(write(tmp_path / "vmtable.csv", MACHINE.replace("300", "soon")))
     with pytest.raises(AzureError, match="expected created <= deleted"):
         load_table(write(tmp_path / "vmtable.csv", MACHINE.replace("900", "200")))

@@ -17,7 +17,13 @@ SMALL = {
     "description": "two hosts",
     "hosts": [{"name": "h", "count": 2, "memory_mib": 1024, "devices": ["gpu"]}],
     "domains": [
-        {"name": "d", "count": 3, "memory_mib": [128, 256], "demand": {"kind": "constant", "pct": 40}, "devices": ["gpu"]}
+        {
+            "name": "d",
+            "count": 3,
+            "memory_mib": [128, 256],
+            "demand": {"kind": "constant", "pct": 40},
+            "devices": ["gpu"],
+        }
     ],
 }
 
@@ -54,9 +60,7 @@ def test_seeds_differ() -> None:
 
 
 def test_arrivals_come_and_go_and_are_like_their_group() -> None:
-    config = parse_cluster(
-        changed(arrivals=[{"group": "d", "per_hour": 60, "life_h": 0.1}], max_domains=30), "here"
-    )
+    config = parse_cluster(changed(arrivals=[{"group": "d", "per_hour": 60, "life_h": 0.1}], max_domains=30), "here")
     spec = build_spec(config, seed=0).spec
     come = [domain for domain in spec.domains if domain.arrives_ns is not None]
     # A Poisson process of 1440 a day: within four standard deviations.

@@ -4,7 +4,7 @@ from xengym.policies.control.power_fit import fit_all
 
 
 def place(order: list[int], *, all_or_none: bool = False, mask: np.ndarray | None = None, may_come: int = 9):
-    """Domains of 0.5, 0.4 and 0.3 pCPUs; hosts of 1 pCPU that use 20, 10 and 10 W for it; the last has a domain already."""
+    """Domains of 0.5, 0.4 and 0.3 pCPUs; hosts of 1 pCPU that use 20, 10 and 10 W for it, the last with a domain."""
     demand, num_domains = np.array([0.0, 0.0, 0.3]), np.array([0, 0, 1], np.int32)
     free = np.array([100, 100, 50])
     out = np.full(len(order), -1)
