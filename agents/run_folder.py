@@ -26,7 +26,7 @@ from agents.checkpoint import AGENT_FILES, Row, newest_checkpoint
 from agents.config import TrainConfig, dump_train_config, load_train_config
 from xengym.formats.files import write_whole
 from xengym.scenarios.build import demand_source, needs_demand
-from xengym.scenarios.library import RANDOM, RANDOM_IO, load_scenario
+from xengym.scenarios.library import RANDOM, RANDOM_IO, RANDOM_MEMORY, load_scenario
 
 #: May differ between a run and its resumption: none of them changes what a step does.
 _FREE_TO_CHANGE = ("total_steps", "num_threads", "checkpoint_every_steps")
@@ -172,7 +172,9 @@ class RunFolder:
 
 def describe_demand(config: TrainConfig) -> str:
     """One line on where the domains' CPU demand comes from."""
-    if config.scenario == RANDOM or (config.scenario != RANDOM_IO and needs_demand(load_scenario(config.scenario))):
+    if config.scenario == RANDOM or (
+        config.scenario not in (RANDOM_IO, RANDOM_MEMORY) and needs_demand(load_scenario(config.scenario))
+    ):
         return demand_source(config.data).description
     return "no trace: no domain of this scenario replays one"
 

@@ -19,6 +19,9 @@ from xengym.envs.driver_domain.env import DriverDomainEnv
 from xengym.envs.host.env import HostEnv
 from xengym.envs.host.observations import DOMAIN_FEATURES, HOST_FEATURES, IO_FEATURES
 from xengym.envs.host.rewards import REWARD_TERMS
+from xengym.envs.memory.env import MemoryEnv
+from xengym.envs.memory.observations import DOMAIN_FEATURES as MEMORY_FEATURES
+from xengym.envs.memory.observations import HOST_FEATURES as MEMORY_HOST_FEATURES
 from xengym.envs.wan_migration.env import WanMigrationEnv
 from xengym.envs.wan_migration.observations import MOVE_FEATURES
 from xengym.envs.wan_migration.stepper import MOVE_TERMS
@@ -117,6 +120,27 @@ def driver_domain_page() -> str:
     )  # fmt: skip
 
 
+def memory_page() -> str:
+    """The page of `xengym/Memory-v0`."""
+    return "\n".join(
+        [
+            MADE, "# xengym/Memory-v0", "",
+            "![what guests have and want, and how busy the swap disk is](images/memory-v0.png)", "",
+            docstring(MemoryEnv), "",
+            "## Observation table",
+            f"Features of domain slot 0; those of slot d begin at index {len(MEMORY_FEATURES)} d.", "",
+            *features(MEMORY_FEATURES), "",
+            "Features of the host, with the default of 8 domain slots:", "",
+            *features(MEMORY_HOST_FEATURES, start=8 * len(MEMORY_FEATURES)), "",
+            *reward_terms(), "",
+            "## Against fixed rules",
+            "`xengym compare memory-pressure --balloons` holds a static split, targets in proportion to what is",
+            "wanted, max-min fair targets and random ones against each other on the same episodes;",
+            "[memory.md](memory.md) has the figures, and tells what happens on the host.", "",
+        ]
+    )  # fmt: skip
+
+
 def dispatch_page() -> str:
     """The page of `xengym/Dispatch-v0`."""
     return "\n".join(
@@ -187,6 +211,7 @@ PAGES = {
     "dispatch-v0.md": dispatch_page,
     "driver-domain-v0.md": driver_domain_page,
     "wan-migration-v0.md": wan_migration_page,
+    "memory-v0.md": memory_page,
     "schedulers.md": schedulers_page,
 }
 

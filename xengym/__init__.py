@@ -59,3 +59,10 @@ gym.register(
     entry_point="xengym.envs.wan_migration.env:WanMigrationEnv",
     vector_entry_point="xengym.envs.wan_migration.vector:WanMigrationVectorEnv",
 )
+
+#: One host with less memory than its guests may want at once; the agent sets their balloons' targets. Native batch.
+gym.register(
+    id="xengym/Memory-v0",
+    entry_point="xengym.envs.memory.env:MemoryEnv",
+    vector_entry_point="xengym.envs.memory.vector:MemoryVectorEnv",
+)

@@ -18,7 +18,7 @@ from xengym.scenarios.episodes import SEED_RANGES
 
 
 def result(policy, reward):
-    return EpisodeResult(policy, 1, reward, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return EpisodeResult(policy, 1, reward, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 
 def test_the_median_of_a_known_sample_lies_in_its_interval():
@@ -78,7 +78,7 @@ def test_results_are_written_whole_and_printed(tmp_path):
     path = tmp_path / "results.csv"
     write_csv(rows, path)
     lines = path.read_text().splitlines()
-    assert lines[0] == "policy,episode_seed,reward,sla,isolation,work,switching,goodput,taken"
+    assert lines[0] == "policy,episode_seed,reward,sla,isolation,work,switching,goodput,taken,swapping,ballooning"
     assert lines[1].startswith("a,1,0.5,")
     assert list(tmp_path.iterdir()) == [path]
     assert "0.500 [0.500, 0.500]" in comparison_table(rows)

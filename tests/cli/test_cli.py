@@ -169,6 +169,18 @@ def test_compare_holds_the_baselines_against_each_other(tmp_path):
     assert len(csv.read_text().splitlines()) == 1 + 4 * 3
 
 
+def test_compare_holds_rules_that_divide_memory_against_each_other(tmp_path):
+    csv, picture = tmp_path / "results.csv", tmp_path / "memory.png"
+    options = ("--balloons", "--episodes", 3, "--csv", csv, "--picture", picture)
+    done = xengym("compare", "memory-pressure", *options)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in ("static split", "proportional to wanted", "max-min fair", "random"))
+    assert len(csv.read_text().splitlines()) == 1 + 4 * 3
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    rows = json.loads(xengym("compare", "memory-pressure", "--balloons", "--episodes", 2, "--json").stdout)["episodes"]
+    assert len(rows) == 4 * 2
+
+
 def test_scenarios_lists_and_describes():
     assert "consolidation" in xengym("scenarios").stdout
     described = xengym("scenarios", "random", "--seed", 3)

@@ -23,6 +23,7 @@ VARIANTS = {
         {"scenario": "random", "action": "steps", "split": "test"},
     ],
     "xengym/DriverDomain-v0": [{}, {"scenario": "random-io"}, {"scenario": "web-hosting", "action": "steps"}],
+    "xengym/Memory-v0": [{}, {"scenario": "random-memory"}, {"scenario": "random-memory", "split": "test"}],
     "xengym/Dispatch-v0": [
         {},
         {"scenario": "random", "slices_ms": (1, 5, 20)},
@@ -113,7 +114,7 @@ def random_scenario_of(env_id):
     """A scenario that is another one in each episode."""
     if env_id in CLUSTERS:
         return "cluster-small"
-    return "random-io" if env_id == "xengym/DriverDomain-v0" else "random"
+    return {"xengym/DriverDomain-v0": "random-io", "xengym/Memory-v0": "random-memory"}.get(env_id, "random")
 
 
 @pytest.fixture(params=IDS)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.properties.credit_laws import CreditLaws
+from tests.properties.memory_laws import MemoryLaws
 from xengym.hypervisor.host import Host
 
 RUNNING, RUNNABLE, BLOCKED, OFFLINE = range(4)
@@ -156,6 +157,10 @@ class Laws:
             has_slices = scheduler is not None and scheduler.name != "null"
             assert vcpu["is_idle"] or not has_slices or at_ns[2 * p] != NEVER, f"pCPU {p} runs a guest without end"
 
+    def memory_keeps_its_laws(self):
+        for law in MemoryLaws(self.host):
+            law()
+
     def counters_agree(self):
         assert self.clock["context_switches"] == sum(pcpu["context_switches"] for pcpu in self.pcpus)
         assert self.clock["passes"] == sum(pcpu["invocations"] for pcpu in self.pcpus)
@@ -173,7 +178,7 @@ class Laws:
             kinds = {self.host.guest_kinds[k].name for k in self.host.sections["guest_kind"][first : first + count]}
             if kinds == {"os"}:
                 pass  # its jobs are requests and loops: `io_laws`
-            elif kinds <= {"server", "replay"}:
+            elif kinds <= {"server", "replay", "memory"}:
                 (kind,) = kinds
                 queue = self.host.sections[f"{kind}_queue"][d]
                 serving = self.host.sections[f"{kind}_serving"][first : first + count]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from xengym.guests.os.kind import HOST_PAGES, OsKind
+from xengym.guests.os.kind import OsKind
 from xengym.machine.io_state import VIF_MODES
 
 WRAP = 2**32
@@ -148,8 +148,7 @@ class IoLaws:
             assert sorted(free) == (~in_use).nonzero()[0].tolist(), "the list of free grants is unsound"
 
     def page_frames_are_conserved(self):
-        pages = sum(int(self.io["pages"][d]) for d in self.domains)
-        assert pages + self.sections["io_host"]["free_pages"][0] == HOST_PAGES
+        memory = self.sections["memory"]
         given = Counter()
         for i in self.vifs:
             vif = self.sections["vif"][i]
@@ -157,7 +156,9 @@ class IoLaws:
                 given[int(vif["frontend"])] += (int(vif["rx"]["req_prod"]) - int(vif["rx"]["req_cons"])) % WRAP
         for d in self.domains:
             if self.sections["os_domain"]["has_os"][d]:
-                assert self.io["pages"][d] + given[d] == self.past.memory_pages[d], f"domain slot {d}: pages"
+                assert memory["lent_pages"][d] == given[d]
+                moved = int(memory["deflated_pages"][d]) - int(memory["inflated_pages"][d])
+                assert memory["pages"][d] + given[d] == self.past.memory_pages[d] + moved, f"domain slot {d}: pages"
 
     def pending_is_what_waits(self):
         rx, tx, cards = Counter(), Counter(), Counter()

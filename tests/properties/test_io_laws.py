@@ -341,6 +341,14 @@ class IoHistories(ThreeHosts):
         vcpu = data.draw(st.integers(0, int(self.host.sections["domain"]["num_vcpus"][d]) - 1))
         self.on_all(lambda host: Poolctl(host).set_vcpu_online(domid, vcpu, online))
 
+    @has_guests
+    @rule(data=st.data(), part=st.floats(0, 1))
+    def balloon(self, data, part):
+        domid = self.a_domain(data)
+        memory = Poolctl(self.host).memory(domid)
+        target = memory["floor_pages"] + round(part * (memory["max_pages"] - memory["floor_pages"]))
+        self.on_all(lambda host: Poolctl(host).set_memory_target(domid, target))
+
     @rule(data=st.data())
     def change_scheduler(self, data):
         make_scheduler = self.a_scheduler(data)

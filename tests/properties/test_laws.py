@@ -19,18 +19,34 @@ from hypothesis.stateful import (
 from tests.properties.subjects import SUBJECTS
 from tests.properties.three_hosts import MS, US, ThreeHosts, lengths_ns
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.memory_worker import MemoryWorkerKind
 from xengym.guests.process import ProcessKind
-from xengym.guests.programs import Hog, OnOff, Periodic, Process, Replay, Server, WorkList, Xenbaked
+from xengym.guests.programs import (
+    Hog,
+    Memory,
+    OnOff,
+    Periodic,
+    Process,
+    Replay,
+    Server,
+    WorkList,
+    Xenbaked,
+    hot_and_cold,
+)
 from xengym.guests.server import ReplayKind, ServerKind
 from xengym.guests.xenbaked import XenbakedKind
 from xengym.hypervisor.host import Host
 from xengym.hypervisor.pools import Poolctl
 from xengym.machine.costs import Costs
+from xengym.machine.memory_costs import MemoryCosts
+from xengym.machine.memory_model import MemoryModel, Region
 from xengym.machine.topology import Topology
 from xengym.sim.random import DistributionSpec
 
 MAX_DOMAINS = 5
 MAX_VCPUS = 12
+#: Page frames of the host: too few for the largest domains together.
+HOST_PAGES = 12_000
 PAUSE_BLOCKED = 1
 
 topologies = st.sampled_from(
@@ -69,6 +85,16 @@ closed_programs = st.one_of(
     st.builds(Xenbaked, st.sampled_from([MS, 10 * MS]), st.integers(0, 1000), st.integers(SHORTEST, MS)),
 )
 open_programs = st.one_of(
+    st.builds(
+        Memory,
+        distributions,
+        distributions,
+        st.lists(st.tuples(work_ns, st.integers(1, 6000)), min_size=1, max_size=3).map(tuple),
+        st.sampled_from([hot_and_cold(1000, 0.2, 0.8), hot_and_cold(1000, 0.5, 0.5), MemoryModel((Region(7, 1.0),))]),
+        st.sampled_from([1, 40, 3000]),
+        st.sampled_from([0.0, 0.5]),
+        st.booleans(),
+    ),
     st.builds(Server, distributions, distributions),
     st.builds(
         lambda samples, spread: Replay(np.array(samples, dtype=np.uint8), sample_ns=15 * MS, spread=spread),
@@ -95,7 +121,7 @@ class Histories(ThreeHosts):
         def make():
             kinds = [
                 HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(3), ReplayKind(3), ProcessKind(),
-                XenbakedKind(),
+                XenbakedKind(), MemoryWorkerKind(3),
             ]  # fmt: skip
             return Host(
                 topology,
@@ -105,6 +131,8 @@ class Histories(ThreeHosts):
                 max_domains=MAX_DOMAINS,
                 max_vcpus=MAX_VCPUS,
                 seed=seed,
+                memory_pages=HOST_PAGES,
+                memory_costs=MemoryCosts(retry_ns=20 * MS, swap_in_ns=300 * US),
             )
 
         self.make = make
@@ -165,12 +193,25 @@ class Histories(ThreeHosts):
         pool = data.draw(st.sampled_from(sorted(self.subjects)))
         given = data.draw(self.subjects[pool].params)
         is_hvm = data.draw(st.booleans())
+        memory = {}
+        if data.draw(st.booleans()):
+            pages = data.draw(st.integers(1, HOST_PAGES // 2))
+            memory = {"memory_pages": pages, "max_memory_pages": data.draw(st.integers(pages, HOST_PAGES))}
+            memory["min_memory_pages"] = data.draw(st.integers(0, pages))
         domid = self.next_domid
         self.next_domid += 1
         before = self.host.digest()
         answer = self.on_all(
             lambda host: Poolctl(host).create_domain(
-                domid, programs, num_vcpus=num_vcpus, params=given, start_ns=start_ns, pool=pool, is_hvm=is_hvm, **place
+                domid,
+                programs,
+                num_vcpus=num_vcpus,
+                params=given,
+                start_ns=start_ns,
+                pool=pool,
+                is_hvm=is_hvm,
+                **place,
+                **memory,
             )
         )
         if isinstance(answer, str):
@@ -180,6 +221,7 @@ class Histories(ThreeHosts):
                 "its hard affinity names no pCPU",
                 "is not among pCPUs",
                 ", scheduler ",
+                "pages, but",
             )
             assert any(reason in answer for reason in reasons), answer
             assert self.host.digest() == before
@@ -242,6 +284,16 @@ class Histories(ThreeHosts):
         pool = data.draw(st.sampled_from(sorted(self.subjects)))
         given = data.draw(self.subjects[pool].adjust)
         self.on_all(lambda host: Poolctl(host).adjust_scheduler(pool=pool, **given))
+
+    @has_domains
+    @rule(data=st.data(), part=st.floats(0, 1), repeats=st.integers(1, 2))
+    def balloon(self, data, part, repeats):
+        domid = data.draw(st.sampled_from(self.domids()))
+        memory = Poolctl(self.host).memory(domid)
+        target = memory["floor_pages"] + round(part * (memory["max_pages"] - memory["floor_pages"]))
+        for _ in range(repeats):
+            answer = self.on_all(lambda host: Poolctl(host).set_memory_target(domid, target))
+        assert answer is None or memory["max_pages"] == 0
 
     # -- cpupools ------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from xengym.scenarios.episodes import SEED_RANGES
 
 if TYPE_CHECKING:
     from xengym.baselines.isolation import VictimResult
+    from xengym.baselines.memory_policies import MemoryResult
 
 _NUM_RESAMPLES = 2000
 
@@ -38,6 +39,8 @@ class EpisodeResult(NamedTuple):
     switching: float
     goodput: float
     taken: float
+    swapping: float
+    ballooning: float
 
 
 class Summary(NamedTuple):
@@ -138,7 +141,7 @@ def comparison_table(results: Sequence[EpisodeResult]) -> str:
     return text_table(["policy", "episodes", *fields], rows) + "\n" + note
 
 
-def write_csv(results: Sequence[EpisodeResult] | Sequence[VictimResult], path: Path) -> None:
+def write_csv(results: Sequence[EpisodeResult] | Sequence[VictimResult] | Sequence[MemoryResult], path: Path) -> None:
     """Write one line an episode; replaces the file whole."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

@@ -11,6 +11,8 @@ import typer
 
 from xengym.baselines.compare import comparison_table, held_out_seeds, plot, run_episodes, summarise, write_csv
 from xengym.baselines.isolation import ISOLATION_POLICIES, VictimResult, measure_victim, plot_victim, victim_table
+from xengym.baselines.memory_picture import follow_memory, plot_courses
+from xengym.baselines.memory_policies import memory_policies, memory_table, run_memory_policy
 from xengym.baselines.policies import Defaults, FixedLimits, Policy, RandomActions, RoundRobinCaps, tune_static
 from xengym.cli.clusters import compare_cluster, refuse_with_cluster, refuse_without_cluster
 from xengym.cli.progress import progress_bar
@@ -49,6 +51,10 @@ def compare(
             "--limits", help="compare limits of guests in DriverDomain-v0: SEDF-DC, ShareGuard, the best static"
         ),
     ] = False,
+    balloons: Annotated[
+        bool,
+        typer.Option("--balloons", help="compare rules that divide memory in Memory-v0: static, proportional, max-min"),
+    ] = False,
     policy: Annotated[
         list[str] | None, typer.Option(help="clusters: only this migration policy (repeat it); default all")
     ] = None,
@@ -66,7 +72,7 @@ def compare(
     cluster, all placement rules and migration policies are compared.
     """
     if is_cluster(scenario):
-        refuse_with_cluster(scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits})
+        refuse_with_cluster(scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits, "--balloons": balloons})
         compare_cluster(
             scenario, episodes=episodes, policies=policy, placements=placement, seed=seed, data=data,
             fidelity=fidelity or "fluid", csv=csv, picture=picture, as_json=as_json,
@@ -76,6 +82,9 @@ def compare(
     episodes = episodes or 20
     if victim is not None:
         _compare_victim(scenario, victim, episodes, scheduler or ISOLATION_POLICIES, seed, data, csv, picture, as_json)
+        return
+    if balloons:
+        _compare_balloons(scenario, episodes, seed, data, csv, picture, as_json)
         return
     shape = EpisodeSource(scenario, "test", data).shape
     seeds = held_out_seeds(episodes, seed=seed)
@@ -142,6 +151,27 @@ def _compare_victim(
     print(
         f"{scenario}: {victim} in the same {episodes} held-out episodes under each scheduler\n{victim_table(results)}"
     )
+
+
+def _compare_balloons(
+    scenario: str, episodes: int, seed: int, data: Path | None, csv: Path | None, picture: Path | None, as_json: bool
+) -> None:
+    seeds = held_out_seeds(episodes, seed=seed)
+    policies = memory_policies()
+    results = []
+    with progress_bar("comparing", len(policies) * episodes) as advance:
+        for policy in policies:
+            results += run_memory_policy(policy, scenario, seeds, data=data, progress=advance)
+    if csv is not None:
+        write_csv(results, csv)
+    if picture is not None:
+        courses = [follow_memory(policy, scenario, seeds[0], data=data) for policy in (policies[0], policies[2])]
+        plot_courses(courses, picture, title=f"{scenario}, one episode: memory that guests have (area) and want (line)")
+    if as_json:
+        rows = [result._asdict() for result in results]
+        print(json.dumps({"scenario": scenario, "episodes": rows}, indent=1))
+        return
+    print(f"{scenario}: the same {episodes} held-out episodes for each policy\n{memory_table(results)}")
 
 
 def _host_policies(

@@ -14,7 +14,7 @@ from xengym.render.text_table import text_table
 from xengym.scenarios.cluster_library import cluster_names, is_cluster, load_cluster
 from xengym.scenarios.config import ScenarioConfig
 from xengym.scenarios.episodes import EpisodeSource
-from xengym.scenarios.library import RANDOM, RANDOM_IO, load_scenario, scenario_names
+from xengym.scenarios.library import RANDOM, RANDOM_IO, RANDOM_MEMORY, load_scenario, scenario_names
 
 
 def scenarios(
@@ -30,6 +30,9 @@ def scenarios(
             table.add_row(known, str(_num_pcpus(config)), str(len(config.domains)), config.description)
         table.add_row(RANDOM, "4", "4 to 8", "a random host in each episode; training and test hosts are disjoint")
         table.add_row(RANDOM_IO, "1", "4 to 7", "the same with devices: guests whose packets cost CPU in Dom0")
+        table.add_row(
+            RANDOM_MEMORY, "2", "3 to 6", "the same with balloons: guests that may want more memory than there is"
+        )
         console.print(table)
         clusters = Table("cluster", "hosts", "domains", "description")
         for known in cluster_names():

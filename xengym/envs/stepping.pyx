@@ -105,7 +105,7 @@ cdef class Stepper:
             self.host.raise_policy_error()
         info = {
             "sla": terms[0], "isolation": terms[1], "work": terms[2], "switching": terms[3], "goodput": terms[4],
-            "taken": terms[5], "refused": refused,
+            "taken": terms[5], "swapping": terms[6], "ballooning": terms[7], "refused": refused,
             "domain_mask": present, "time_s": self.host.m.clock.now_ns * 1e-9,
         }
         if self.extra_names:

@@ -15,6 +15,7 @@ cdef struct ProcessState:
     int64_t started_at_ns
     uint64_t key
     uint64_t counter
+    int64_t tables            # page tables of the process that an operation has made, until it ends
     int64_t done[16]          # operations completed, by their place in `OPERATIONS`
 
 cdef class ProcessKind(GuestKind):
@@ -27,4 +28,6 @@ cdef class ProcessKind(GuestKind):
     cdef int64_t time_ns[2][16]     # of each operation: paravirtualised, fully virtualised
     cdef int64_t hypercalls[2][16]
     cdef int64_t entries[2][16]
+    cdef int64_t updates[16]        # page-table entries that a paravirtualised guest changes
+    cdef int64_t pins[16]           # and pages that it has validated as tables, or released again
     cdef void _next(self, int v, int64_t now_ns) noexcept nogil

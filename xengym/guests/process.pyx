@@ -9,7 +9,7 @@ from xengym.sim.random cimport STREAM_GUEST, draw_unit, stream_key
 
 import numpy as np
 
-from xengym.machine.privilege import OPERATIONS, Platform, PrivilegeCosts, price
+from xengym.machine.privilege import OPERATIONS, Platform, PrivilegeCosts, Step, price
 
 cdef ProcessState _process
 
@@ -35,6 +35,10 @@ cdef class ProcessKind(GuestKind):
                 self.time_ns[is_hvm][i] = paid.time_ns
                 self.hypercalls[is_hvm][i] = paid.hypercalls
                 self.entries[is_hvm][i] = paid.entries
+
+        for i, operation in enumerate(OPERATIONS.values()):
+            self.updates[i] = sum(count for step, count in operation.steps if step in (Step.UPDATE, Step.INSTALL))
+            self.pins[i] = sum(count for step, count in operation.steps if step is Step.PIN)
 
     def __reduce__(self):
         return type(self), (self.costs,)
@@ -72,6 +76,7 @@ cdef class ProcessKind(GuestKind):
         s.period_ns = max(1, round(1e9 * spec.burst_ops / spec.ops_per_s)) if spec.ops_per_s > 0 else 0
         s.user_ns = spec.user_ns
         s.released_at_ns = -1
+        s.tables = 0
         for i in range(MAX_OPERATIONS):
             s.done[i] = 0
         s.counter = 0
@@ -93,6 +98,9 @@ cdef class ProcessKind(GuestKind):
         while i < last and drawn >= self.weights[s.first + i]:
             i += 1
         s.operation = i
+        if not is_hvm:  # pinned now, released at the process's end: half of all that is pinned
+            s.tables = self.pins[i] // 2
+            self.m.memory[self.m.vcpu[v].domain].table_pages += s.tables
         s.released_at_ns = now_ns
         work_ns = s.burst_ops * (self.time_ns[is_hvm][i] + s.user_ns)
         self.host.job_submitted(self.m.vcpu[v].domain, work_ns)
@@ -106,6 +114,11 @@ cdef class ProcessKind(GuestKind):
             self.host.block(v)
             return
         s.done[i] += s.burst_ops
+        if not is_hvm:
+            self.m.memory[self.m.vcpu[v].domain].table_pages -= s.tables
+            self.m.memory[self.m.vcpu[v].domain].table_updates += s.burst_ops * self.updates[i]
+            self.m.memory[self.m.vcpu[v].domain].table_pins += s.burst_ops * self.pins[i]
+            s.tables = 0
         self.host.entered_hypervisor(v, s.burst_ops * self.hypercalls[is_hvm][i], s.burst_ops * self.entries[is_hvm][i])
         self.host.segment_done(v)
         self.host.job_done(self.m.vcpu[v].domain, v, now_ns - s.released_at_ns)

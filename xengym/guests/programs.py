@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.machine.memory_model import MemoryModel, Region
 from xengym.machine.privilege import OPERATIONS
 from xengym.sim.random import DistributionSpec
 
@@ -211,4 +212,63 @@ class Xenbaked:
         _require(self.sample_ns >= 1, f"xenbaked: sample_ns must be >= 1, found {self.sample_ns}")
 
 
-ProgramSpec = Hog | Periodic | WorkList | OnOff | Server | Replay | Process | Xenbaked
+#: Most phases that a program's demand for memory goes through.
+MAX_PHASES = 16
+
+
+def hot_and_cold(pages: int, hot_frac: float, hot_touch_frac: float) -> MemoryModel:
+    """A working set in two regions; ``writes_per_s`` are the parts of all touches.
+
+    Args:
+        pages: of the whole.
+        hot_frac: part of them that is hot.
+        hot_touch_frac: part of touches that goes there.
+    """
+    hot = max(1, min(pages - 1, round(hot_frac * pages)))
+    return MemoryModel((Region(hot, hot_touch_frac), Region(pages - hot, 1 - hot_touch_frac)))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Requests that need CPU time and memory (``guests.memory_worker``).
+
+    Attributes:
+        arrival: time between requests.
+        service: CPU time of one request, page faults apart.
+        phases: ``(length_ns, pages)``: the working set through time, round and round.
+        model: how touches are spread over the working set; its sizes and rates count in proportion.
+        touches: different pages that a request touches.
+        spread: the phases' lengths are uniform in mean * (1 - spread) .. mean * (1 + spread).
+        starts_anywhere: it begins at a random place of the round.
+        write_frac: of evicted pages, those that have to be written to the swap disk.
+    """
+
+    arrival: DistributionSpec
+    service: DistributionSpec
+    phases: tuple[tuple[int, int], ...]
+    model: MemoryModel
+    touches: int = 64
+    spread: float = 0.0
+    starts_anywhere: bool = False
+    write_frac: float = 0.5
+    kind: ClassVar[str] = "memory"
+
+    def __post_init__(self) -> None:
+        self.arrival.check("memory: arrival")
+        self.service.check("memory: service")
+        _require(self.arrival.mean_ns >= 1, "memory: arrival must have a mean of at least 1 ns")
+        _require(self.service.mean_ns >= 1, "memory: service must have a mean of at least 1 ns")
+        _require(
+            1 <= len(self.phases) <= MAX_PHASES, f"memory: phases must be 1..{MAX_PHASES}, found {len(self.phases)}"
+        )
+        for i, (length_ns, pages) in enumerate(self.phases):
+            _require(length_ns >= 1, f"memory: phase {i} must be longer than 0 ns, found {length_ns}")
+            _require(1 <= pages <= 2**30, f"memory: phase {i} must have 1..2**30 pages, found {pages}")
+        touched = [region.writes_per_s for region in self.model.regions]
+        _require(sum(touched) > 0, "memory: model must have a region that is touched")
+        _require(1 <= self.touches <= 10**6, f"memory: touches must be 1..1000000, found {self.touches}")
+        _require(0 <= self.spread <= 1, f"memory: spread must be 0..1, found {self.spread}")
+        _require(0 <= self.write_frac <= 1, f"memory: write_frac must be 0..1, found {self.write_frac}")
+
+
+ProgramSpec = Hog | Periodic | WorkList | OnOff | Server | Replay | Process | Xenbaked | Memory

@@ -36,6 +36,8 @@ cdef class QueueKind(GuestKind):
     cdef Job* jobs            # queue_slots of each domain
     cdef int64_t* serving     # arrival of the job that a vCPU serves, or -1
     cdef void submit(self, int d, int64_t work_ns, int64_t now_ns) noexcept nogil
+    # Give v a job, which needs so much CPU time.
+    cdef void begin_job(self, int v, int64_t work_ns, int64_t now_ns) noexcept nogil
     cdef void open_domain(self, int d, int64_t now_ns) noexcept nogil
 
 cdef class ServerKind(QueueKind):

@@ -72,6 +72,9 @@ cdef class QueueKind(GuestKind):
     cdef void open_domain(self, int d, int64_t now_ns) noexcept nogil:
         """The domain begins; arm its timer."""
 
+    cdef void begin_job(self, int v, int64_t work_ns, int64_t now_ns) noexcept nogil:
+        self.host.set_work(v, work_ns)
+
     cdef void started(self, int v, int64_t now_ns) noexcept nogil:
         # Its first run finds no job and blocks.
         self.host.set_work(v, 0)
@@ -87,7 +90,7 @@ cdef class QueueKind(GuestKind):
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             if self.m.vcpu[v].pause_flags == PAUSE_BLOCKED and self.serving[v] < 0:
                 self.serving[v] = now_ns
-                self.host.set_work(v, work_ns)
+                self.begin_job(v, work_ns, now_ns)
                 self.host.deliver_event(v)
                 return
         if queue.tail - queue.head == self.queue_slots:
@@ -113,7 +116,7 @@ cdef class QueueKind(GuestKind):
         job = &self.jobs[d * self.queue_slots + queue.head % self.queue_slots]
         queue.head += 1
         self.serving[v] = job.arrived_at_ns
-        self.host.set_work(v, job.work_ns)
+        self.begin_job(v, job.work_ns, now_ns)
 
 
 cdef class ServerKind(QueueKind):

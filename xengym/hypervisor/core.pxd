@@ -21,6 +21,8 @@ cdef class GuestKind:
     cdef void timer(self, int v, int64_t now_ns) noexcept nogil
     # The timer of a domain whose vCPUs run this program expired.
     cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil
+    # The balloon has changed how many pages a domain whose vCPUs run this program has.
+    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil
     # Only of the kind that drives the machine's devices: timer `number` of its `num_device_timers` expired.
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil
     # Likewise: a domain's network traffic was stopped or let pass again (`m.io[d].traffic_stopped`).
@@ -48,6 +50,8 @@ cdef class HostCore(Hypervisor):
     cdef int64_t end_monitor_sample(self) noexcept nogil
 
     # The core of the hypervisor.
+    cdef void run_balloon(self, int d) noexcept nogil
+    cdef void finish_balloon(self, int v) noexcept nogil
     cdef void set_traffic(self, int d, bint allowed) noexcept nogil
     cdef bint run(self, int64_t until_ns, uint64_t until_key) noexcept nogil
     cdef void wake_vcpu(self, int v) noexcept nogil

@@ -11,8 +11,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from xengym.machine.mask cimport mask_clear, mask_next, mask_test
 from xengym.machine.state cimport (
     BLOCKED, FOREVER, NO_VCPU, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, PAUSE_MIGRATING, REFILL_STEPS, RUNNABLE, RUNNING, Clock, Domain, Machine,
-    Pcpu, Vcpu, completion_timer, device_timer, domain_timer, guest_timer, is_current, is_runnable, page_transfers, policy_timer,
-    response_bin, slice_timer,
+    Pcpu, Vcpu, balloon_timer, completion_timer, device_timer, domain_timer, guest_timer, is_current, is_runnable, page_transfers,
+    policy_timer, program_left_ns, response_bin, slice_timer,
 )
 from xengym.mechanisms.runstate cimport set_runstate
 from xengym.mechanisms.softirq cimport raise_schedule
@@ -24,8 +24,6 @@ from xengym.sim.trace cimport (
     TRACE_BLOCK, TRACE_CONTINUE, TRACE_JOB_DONE, TRACE_JOB_SUBMIT, TRACE_MONITORED, TRACE_SEGMENT, TRACE_SLEEP, TRACE_STARTED, TRACE_SWITCH,
     TRACE_WAKE, TRACE_YIELD, trace,
 )
-
-from xengym.hypervisor.portable import load_rows, save_rows
 
 
 cdef class GuestKind:
@@ -53,23 +51,12 @@ cdef class GuestKind:
     def configure(self, int d, int v, spec):
         """Prepare vCPU ``v`` of domain slot ``d`` to run ``spec``, a ``ProgramSpec`` of this kind."""
 
+    def memory_pages(self, spec):
+        """Page frames of a domain that runs ``spec``, if nobody says how many; 0: its memory does not count."""
+        return 0
+
     def destroyed(self, int d):
         """Domain slot ``d`` disappears, whatever it runs; its vCPUs are off the CPU."""
-
-    def portable(self):
-        """What goes along with a domain: ``(section, rows a domain, rows a vCPU, fields that stay as configured)`` each."""
-        raise ValueError(f"a domain that runs {self.name!r} cannot be moved to another host")
-
-    def save(self, int d):
-        """The state of domain slot ``d``, which is off the CPU, to be loaded on another host."""
-        return save_rows(self.host, d, self.portable())
-
-    def load(self, int d, state):
-        """Take over the state of a domain; slot ``d`` is configured with its program and has not run."""
-        load_rows(self.host, d, self.portable(), state)
-
-    def released(self, int d):
-        """Domain slot ``d`` was saved and goes on elsewhere: nothing of it is reported as failed here."""
 
     def __reduce__(self):
         return type(self), ()
@@ -91,6 +78,9 @@ cdef class GuestKind:
         self.host.deliver_event(v)
 
     cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil:
+        pass
+
+    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil:
         pass
 
     cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
@@ -126,6 +116,9 @@ cdef class HostCore(Hypervisor):
         """Give v so much CPU time to use before its program decides again."""
         cdef Machine* m = &self.m
         cdef Vcpu* vc = &m.vcpu[v]
+        if vc.in_kernel:  # its kernel comes first
+            vc.aside_ns = work_ns
+            return
         vc.work_left_ns = work_ns
         if is_current(m, v):
             vc.work_at_ns = m.clock.now_ns
@@ -143,7 +136,7 @@ cdef class HostCore(Hypervisor):
         cdef Vcpu* vc = &self.m.vcpu[v]
         if vc.event_pending:
             vc.event_pending = 0
-            if vc.work_left_ns == 0:
+            if program_left_ns(&self.m, v) == 0:
                 self.set_work(v, 0)
             return
         vc.pause_flags |= PAUSE_BLOCKED
@@ -222,6 +215,9 @@ cdef class HostCore(Hypervisor):
             self.m.vcpu[v].allocated_max_ns = 0
         return self.m.clock.monitor_records
 
+    cdef void run_balloon(self, int d) noexcept nogil: pass
+    cdef void finish_balloon(self, int v) noexcept nogil: pass
+
     # -- services for the scheduler ------------------------------------------------------------------------------
 
     cdef void pause_vcpu(self, int v) noexcept nogil:
@@ -272,6 +268,8 @@ cdef class HostCore(Hypervisor):
             vc.has_started = 1
             trace(&self.m, TRACE_STARTED, vc.pcpu, v, 0, 0)
             (<GuestKind>self.kind_table[self.guest_kind_of[v]]).started(v, self.m.clock.now_ns)
+            if vc.vcpu_in_domain == 0:
+                self.run_balloon(vc.domain)
         self.wake_vcpu(v)
 
     cdef void start_migration(self, int v) noexcept nogil:
@@ -421,6 +419,9 @@ cdef class HostCore(Hypervisor):
         m.vcpu[v].work_left_ns = 0
         m.vcpu[v].work_at_ns = m.clock.now_ns
         m.clock.executing_pcpu = p
+        if m.vcpu[v].in_kernel:
+            self.finish_balloon(v)
+            return
         (<GuestKind>self.kind_table[self.guest_kind_of[v]]).completed(v, m.clock.now_ns)
 
     cdef void fire_guest_timer(self, int v) noexcept nogil:
@@ -445,6 +446,7 @@ cdef class HostCore(Hypervisor):
         cdef int first_vcpu = guest_timer(m, 0)
         cdef int first_domain = domain_timer(m, 0)
         cdef int first_policy = policy_timer(m, 0, 0)
+        cdef int first_balloon = balloon_timer(m, 0)
         cdef int first_device = device_timer(m, 0)
         cdef int d
         # An interrupted round of passes comes before whatever it has caused so far.
@@ -482,6 +484,8 @@ cdef class HostCore(Hypervisor):
                 self.fire_guest_timer(slot - first_vcpu)
             elif slot >= first_device:
                 (<GuestKind>self.devices).device_timer(slot - first_device, at_ns)
+            elif slot >= first_balloon:
+                self.run_balloon(slot - first_balloon)
             elif slot >= first_policy:
                 d = (slot - first_policy) >> 1
                 (<Scheduler>self.policy[m.domain[d].pool + 1]).domain_timer_fired(d, (slot - first_policy) & 1, at_ns)

@@ -6,14 +6,19 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from xengym.hypervisor.host cimport Host
 from xengym.machine.mask cimport mask_cycle, mask_test
 from xengym.machine.state cimport (
-    MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, DomainIo, Machine, Vcpu, domain_timer, guest_timer, is_current,
+    MASK_WORDS, MAX_PCPUS, NO_VCPU, OFFLINE, PAUSE_DOWN, PAUSE_MIGRATING, Domain, DomainIo, Machine, Vcpu, balloon_timer, domain_timer, guest_timer,
+    is_current,
 )
+from xengym.machine.memory_state cimport DomainMemory
+from xengym.mechanisms.balloon cimport decrease_reservation, increase_reservation, spare_pages
 from xengym.policies.schedulers.api cimport Scheduler
 from xengym.sim.timers cimport timer_disarm
 from xengym.sim.trace cimport TRACE_ADJUST, TRACE_DOMAIN_ADD, TRACE_DOMAIN_REMOVE, trace
 from libc.string cimport memset
 
 import numpy as np
+
+from xengym.machine.memory_costs import FLOOR_PAGES, MAX_PAGES
 
 MAX_TIME_NS = 1 << 62
 MAX_DOMID = 32751  # the ids above are Xen's own (idle, I/O and the like)
@@ -81,7 +86,7 @@ cdef class Domctl:
 
     def create_domain(self, domid, program, *, num_vcpus=1, name=None, params=None, is_privileged=None, start_ns=0,
                       pool=0, pcpus=None, hard_affinity=None, soft_affinity=None, latency_target_ns=0, agreed_pcpus=0.0,
-                      bint is_hvm=False):
+                      bint is_hvm=False, memory_pages=None, max_memory_pages=None, min_memory_pages=FLOOR_PAGES):
         """Create a domain; its vCPUs start at ``start_ns`` (or now, if that is past).
 
         Args:
@@ -99,6 +104,10 @@ cdef class Domctl:
             latency_target_ns: agreed response time of its jobs; 0: none.
             agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
             is_hvm: fully virtualised with the processor's help (VT-x) instead of paravirtualised.
+            memory_pages: page frames that it is created with; None: what its program says; 0: its memory does not count.
+            max_memory_pages: that its balloon may take it to; default those it is created with. More: it starts with a part
+                of its memory in the balloon.
+            min_memory_pages: that its kernel needs and its balloon leaves it, if it has as many.
 
         Returns:
             The domain's slot in the state arrays.
@@ -139,6 +148,9 @@ cdef class Domctl:
             if spec.kind not in kinds:
                 raise ValueError(f"{where}: unknown program {spec.kind!r}; this host knows {', '.join(kinds)}")
             kinds[spec.kind].check(where, programs)
+        if memory_pages is None:
+            memory_pages = kinds[programs[0].kind].memory_pages(programs[0])
+        memory = self._memory(where, memory_pages, max_memory_pages, min_memory_pages)
         hard = self._mask(where, "hard_affinity", hard_affinity)
         soft = self._mask(where, "soft_affinity", soft_affinity)
         allowed = self._within_pool(where, hard, pool)
@@ -170,6 +182,10 @@ cdef class Domctl:
         memset(&m.io[d], 0, sizeof(DomainIo))
         m.io[d].last_tx_at_ns = -1
         m.io[d].prev_tx_at_ns = -1
+        memset(&m.memory[d], 0, sizeof(DomainMemory))
+        m.memory[d].max_pages, m.memory[d].floor_pages = memory
+        m.memory[d].initial_pages = increase_reservation(m, d, memory_pages)
+        m.memory[d].target_pages = m.memory[d].initial_pages
         m.clock.num_domains += 1
         m.clock.num_vcpus += num_vcpus
         host.domain_names[d] = name if name is not None else f"dom{domid}"
@@ -205,8 +221,10 @@ cdef class Domctl:
         for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
             timer_disarm(m, guest_timer(m, v))
         timer_disarm(m, domain_timer(m, d))
+        timer_disarm(m, balloon_timer(m, d))
         for kind in self.host.guest_kinds:
             kind.destroyed(d)
+        decrease_reservation(m, d, m.memory[d].pages)
         trace(m, TRACE_DOMAIN_REMOVE, 0, NO_VCPU, d, domid)
         self._forget(d)
 
@@ -301,6 +319,47 @@ cdef class Domctl:
         self.host.schedulers[pool].adjust(params)
         trace(&self.host.m, TRACE_ADJUST, 0, NO_VCPU, -1, 0)
 
+    # -- memory --------------------------------------------------------------------------------------------------
+
+    def set_memory_target(self, domid, pages):
+        """Tell a domain's balloon driver how many pages to aim at, as ``xl mem-set`` does.
+
+        It begins at once and gets there in its own time: in batches, with its own CPU time, and upwards only as far as the
+        host has free pages.
+
+        Args:
+            domid: of a domain whose memory counts.
+            pages: between what its kernel needs and its maximum.
+        """
+        self.authorise()
+        cdef int d = self._slot(domid)
+        cdef DomainMemory* memory = &self.host.m.memory[d]
+        if memory.max_pages == 0:
+            raise ValueError(f"domain {domid} was created without memory that counts, so it has no balloon")
+        if isinstance(pages, bool) or not isinstance(pages, (int, np.integer)) or not memory.floor_pages <= pages <= memory.max_pages:
+            raise ValueError(
+                f"domain {domid}: memory target must be {memory.floor_pages}..{memory.max_pages} pages, found {pages!r}"
+            )
+        self.host.set_memory_target_pages(d, pages)
+
+    def memory(self, domid):
+        """What a domain has of memory: the fields of ``machine.memory_state.DomainMemory`` by name."""
+        record = self.host.sections["memory"][self._slot(domid)]
+        return {name: int(record[name]) for name in record.dtype.names if name != "reserved"}
+
+    def _memory(self, where, pages, most, least):
+        """``(max_pages, floor_pages)`` of a domain that is to have ``pages``."""
+        _integer(where, "memory_pages", pages, MAX_PAGES)
+        _integer(where, "min_memory_pages", least, MAX_PAGES)
+        most = pages if most is None else most
+        _integer(where, "max_memory_pages", most, MAX_PAGES)
+        if most < pages or (pages == 0 and most > 0):
+            raise ValueError(f"{where}: max_memory_pages must be at least memory_pages {pages}, and 0 with 0, found {most}")
+        spare = spare_pages(&self.host.m)
+        if pages > spare:
+            raise ValueError(f"{where}: needs {pages} pages, but {spare} are free")
+        return most, min(least, pages)
+
     # -- details -------------------------------------------------------------------------------------------------
 
     cdef Scheduler _scheduler(self, int d):
@@ -354,6 +413,7 @@ cdef class Domctl:
         for v in range(m.domain[d].first_vcpu, m.domain[d].first_vcpu + m.domain[d].num_vcpus):
             self._forget_vcpu(v)
         memset(&m.domain[d], 0, sizeof(Domain))
+        memset(&m.memory[d], 0, sizeof(DomainMemory))
         self.host.domain_names.pop(d, None)
 
     def _forget_vcpu(self, int v):

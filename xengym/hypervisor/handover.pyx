@@ -16,9 +16,8 @@ from xengym.sim.timers cimport timer_disarm
 
 from typing import NamedTuple
 
-import numpy as np
-
 from xengym.hypervisor.domctl import Domctl
+from xengym.hypervisor.portable import load_rows, save_rows
 
 #: Counters of a domain that go on at the destination.
 _COUNTERS = (
@@ -81,8 +80,17 @@ def save_domain(Host host, int domid):
         ))
     return DomainImage(
         kind.name, host.arena.sections["domain"][d].copy(), tuple(vcpus), host.m.timer[domain_timer(&host.m, d)].at_ns,
-        kind.save(d),
+        _save_state(host, kind, d),
     )
+
+
+def _save_state(Host host, kind, int d):
+    """What a domain's kind of program keeps of it; a kind that has `portable` or `save` can be moved."""
+    if hasattr(kind, "save"):
+        return kind.save(d)
+    if not hasattr(kind, "portable"):
+        raise ValueError(f"a domain that runs {kind.name!r} cannot be moved to another host")
+    return save_rows(host, d, kind.portable())
 
 
 def load_domain(Host host, int domid, image, program, *, devices=None, **settings):
@@ -124,7 +132,11 @@ def load_domain(Host host, int domid, image, program, *, devices=None, **setting
             host.arm_guest_timer(v, max(saved.timer_ns, host.m.clock.now_ns))
     if image.timer_ns != INT64_MAX:
         host.arm_domain_timer(d, max(image.timer_ns, host.m.clock.now_ns))
-    host.guest_kinds[host.guest_kind_of[dom.first_vcpu]].load(d, image.state)
+    kind = host.guest_kinds[host.guest_kind_of[dom.first_vcpu]]
+    if hasattr(kind, "load"):
+        kind.load(d, image.state)
+    else:
+        load_rows(host, d, kind.portable(), image.state)
     return d
 
 
@@ -132,5 +144,7 @@ def release_domain(Host host, int domid):
     """The source forgets a domain whose state it has given away."""
     control = Domctl(host)
     cdef int d = control.slot(domid)
-    host.guest_kinds[host.guest_kind_of[host.m.domain[d].first_vcpu]].released(d)
+    kind = host.guest_kinds[host.guest_kind_of[host.m.domain[d].first_vcpu]]
+    if hasattr(kind, "released"):
+        kind.released(d)
     control.destroy_domain(domid)

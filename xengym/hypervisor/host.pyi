@@ -3,17 +3,21 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xengym.hypervisor.core import GuestKind, HostCore
+from xengym.hypervisor.core import GuestKind
+from xengym.hypervisor.memory import MemoryHost
 from xengym.hypervisor.snapshot import Snapshot
 from xengym.machine.costs import Costs
+from xengym.machine.memory_costs import MemoryCosts
 from xengym.machine.state import Arena
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 
-class Host(HostCore):
+class Host(MemoryHost):
     arena: Arena
     topology: Topology
     costs: Costs | None
+    memory_pages: int
+    memory_costs: MemoryCosts
     guest_kinds: list[GuestKind]
     domain_names: dict[int, str]
     def __init__(
@@ -26,6 +30,8 @@ class Host(HostCore):
         max_domains: int = ...,
         max_vcpus: int = ...,
         seed: int = ...,
+        memory_pages: int = ...,
+        memory_costs: MemoryCosts | None = ...,
     ) -> None: ...
     @property
     def now_ns(self) -> int: ...

@@ -6,12 +6,14 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
-from xengym.hypervisor.core cimport MAX_GUEST_KINDS, GuestKind, HostCore
+from xengym.hypervisor.core cimport MAX_GUEST_KINDS, GuestKind
+from xengym.hypervisor.memory cimport MemoryHost
 from xengym.machine.mask cimport mask_and, mask_count, mask_intersects, mask_is_subset, mask_set
 from xengym.machine.state cimport (
     FOREVER, MASK_WORDS, MAX_POOLS, NO_VCPU, REFILL_STEPS, RUNNING, Clock, Domain, DomainIo, Machine, Pcpu, PcpuTopology, Pool, Timer,
     TraceRecord, Vcpu, device_timer, is_current,
 )
+from xengym.machine.memory_state cimport DomainMemory, HostMemory
 from xengym.policies.schedulers.api cimport Scheduler
 from xengym.policies.schedulers.external cimport ExternalScheduler
 from xengym.sim.timers cimport END_OF_INSTANT, ORDER_CONTROL, order_key
@@ -23,6 +25,8 @@ import hashlib
 import numpy as np
 
 from xengym.hypervisor.snapshot import PolicyState, Snapshot
+from xengym.machine.memory_costs import HOST_PAGES, MAX_PAGES, MemoryCosts
+from xengym.machine.memory_state import DOMAIN_MEMORY_DTYPE, HOST_MEMORY_DTYPE
 from xengym.machine.state import (
     CLOCK_DTYPE, DOMAIN_DTYPE, DOMAIN_IO_DTYPE, PCPU_DTYPE, POOL_DTYPE, RUNSTATES, TIMER_DTYPE, TRACE_DTYPE, VCPU_DTYPE, Arena,
 )
@@ -30,7 +34,7 @@ from xengym.machine.state import (
 cdef int64_t MAX_TIME_NS = <int64_t>1 << 62
 
 
-cdef class Host(HostCore):
+cdef class Host(MemoryHost):
     """A simulated machine under a scheduler.
 
     Args:
@@ -41,9 +45,12 @@ cdef class Host(HostCore):
         max_domains: domains that may exist at once.
         max_vcpus: guest vCPUs that may exist at once, over all domains.
         seed: non-negative seed of all random streams.
+        memory_pages: page frames that domains may own.
+        memory_costs: ``machine.memory_costs.MemoryCosts``; default its defaults.
     """
 
-    def __init__(self, topology, scheduler, guest_kinds, *, costs=None, max_domains=16, max_vcpus=64, seed=0):
+    def __init__(self, topology, scheduler, guest_kinds, *, costs=None, max_domains=16, max_vcpus=64, seed=0,
+                 memory_pages=HOST_PAGES, memory_costs=None):
         cdef Machine* m = &self.m
         cdef int p, w
         self.topology = topology
@@ -54,6 +61,16 @@ cdef class Host(HostCore):
             raise ValueError(f"at most {MAX_GUEST_KINDS} guest kinds, found {len(self.guest_kinds)}")
         if not 0 < max_domains <= 32768 or not 0 < max_vcpus <= 65536:
             raise ValueError(f"max_domains and max_vcpus must be positive, found {max_domains} and {max_vcpus}")
+        if isinstance(memory_pages, bool) or not isinstance(memory_pages, (int, np.integer)) or not 1 <= memory_pages <= MAX_PAGES:
+            raise ValueError(f"memory_pages must be an integer 1..{MAX_PAGES}, found {memory_pages!r}")
+        self.memory_pages = int(memory_pages)
+        self.memory_costs = memory_costs if memory_costs is not None else MemoryCosts()
+        m.balloon_hypercall_ns = self.memory_costs.hypercall_ns
+        m.balloon_page_ns = self.memory_costs.page_ns
+        m.balloon_retry_ns = self.memory_costs.retry_ns
+        m.swap_in_ns = self.memory_costs.swap_in_ns
+        m.swap_ahead_ns = self.memory_costs.swap_ahead_ns
+        m.swap_out_ns = self.memory_costs.swap_out_ns
         m.num_pcpus = topology.num_pcpus
         m.num_words = (m.num_pcpus + 63) // 64
         m.max_vcpus = max_vcpus
@@ -87,6 +104,8 @@ cdef class Host(HostCore):
             ("vcpu", VCPU_DTYPE, max_vcpus + m.num_pcpus),
             ("domain", DOMAIN_DTYPE, max_domains),
             ("domain_io", DOMAIN_IO_DTYPE, max_domains),
+            ("memory", DOMAIN_MEMORY_DTYPE, max_domains),
+            ("host_memory", HOST_MEMORY_DTYPE, 1),
             ("pool", POOL_DTYPE, m.max_pools),
             ("timer", TIMER_DTYPE, m.num_leaves),
             ("winner", np.dtype(np.int32), m.num_leaves),
@@ -101,6 +120,8 @@ cdef class Host(HostCore):
         cdef Vcpu[::1] vcpu = views["vcpu"]
         cdef Domain[::1] domain = views["domain"]
         cdef DomainIo[::1] domain_io = views["domain_io"]
+        cdef DomainMemory[::1] memory = views["memory"]
+        cdef HostMemory[::1] host_memory = views["host_memory"]
         cdef Pool[::1] pools = views["pool"]
         cdef Timer[::1] timer = views["timer"]
         cdef int32_t[::1] winner = views["winner"]
@@ -110,6 +131,8 @@ cdef class Host(HostCore):
         m.vcpu = &vcpu[0]
         m.domain = &domain[0]
         m.io = &domain_io[0]
+        m.memory = &memory[0]
+        m.host_memory = &host_memory[0]
         m.pool = &pools[0]
         m.timer = &timer[0]
         m.winner = &winner[0]
@@ -138,6 +161,8 @@ cdef class Host(HostCore):
         self.domain_names.clear()
         m.clock.seed = self._seed
         m.clock.awaiting_pcpu = -1
+        m.host_memory.pages = self.memory_pages
+        m.host_memory.free_pages = self.memory_pages
         for slot in range(m.num_leaves):
             m.timer[slot].at_ns = INT64_MAX
             m.timer[slot].key = <uint64_t>0xFFFFFFFFFFFFFFFF
@@ -390,7 +415,8 @@ cdef class Host(HostCore):
     __hash__ = None
 
     def __reduce__(self):
-        limits = {"max_domains": self.m.max_domains, "max_vcpus": self.m.max_vcpus, "costs": self.costs}
+        limits = {"max_domains": self.m.max_domains, "max_vcpus": self.m.max_vcpus, "costs": self.costs,
+                  "memory_pages": self.memory_pages, "memory_costs": self.memory_costs}
         kinds = [copy.copy(kind) for kind in self.guest_kinds]
         return _rebuild, (self.topology, copy.copy(self.scheduler_policy), kinds, limits, self.snapshot())
 

@@ -23,6 +23,8 @@ from xengym.units import ms_to_ns, s_to_ns
 
 MAX_EXTENTS = 8
 MAX_CONDITIONS = 64
+#: Beyond it an exponential draw may not fit into 64 bits of nanoseconds.
+MAX_THINK_S = 1e7
 MIB = 1 << 20
 
 
@@ -183,6 +185,8 @@ class AudienceSpec:
                 f"audience: expected num_clients in 0..4096, exchanges of 1 or more and exchange_ms of 0.001 or more, "
                 f"found {self}"
             )
+        if self.think_s > MAX_THINK_S:
+            raise ValueError(f"audience: think_s must be at most {MAX_THINK_S}, found {self.think_s}")
         if min(self.think_s, self.extra_ms, self.tunnel_ms, self.dns_ms, self.ttl_s, self.timeout_s) < 0:
             raise ValueError(f"audience: nothing may be negative, found {self}")
 

@@ -174,7 +174,6 @@ cdef inline int64_t fifo_count(Fifo* fifo) noexcept nogil:
 
 # What belongs to the host as a whole.
 cdef struct IoHost:
-    int64_t free_pages        # page frames that belong to no domain
     int64_t orphaned          # packets whose domain was gone
     int64_t made              # packets that domains have made, of whatever became of them
     int32_t netback_next      # where the back ends' round begins

@@ -6,6 +6,7 @@ comparison, and Python reads the live state without a copy. The NumPy dtypes are
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from xengym.machine.mask cimport highest_bit
+from xengym.machine.memory_state cimport DomainMemory, HostMemory
 
 cdef enum:
     MASK_WORDS = 4            # pCPU masks hold 256 bits
@@ -78,7 +79,7 @@ cdef struct Vcpu:
     int64_t work_left_ns      # CPU time until the guest program must decide again
     int64_t work_at_ns        # instant at which work_left_ns was true (while running)
     int64_t wake_at_ns        # wake-up that waits for its dispatch, or -1
-    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost, and on trace records for the monitor
+    int64_t overhead_ns       # CPU time spent on switch and cache-refill cost, trace records for the monitor, its kernel's work
     int64_t last_in           # the pCPU's `guests_in` when it was last switched in there
     int64_t dispatches
     int64_t allocated_ns      # sum of the slices given at dispatch
@@ -115,6 +116,9 @@ cdef struct Vcpu:
     int32_t in_use
     int32_t is_idle
     int32_t has_started
+    int64_t aside_ns          # while it does its kernel's work (`in_kernel`): `work_left_ns` of its program
+    int32_t in_kernel         # the balloon driver runs on it
+    int32_t reserved
 
 cdef struct Domain:
     int64_t jobs_submitted
@@ -152,7 +156,6 @@ cdef struct DomainIo:
     int64_t block_bytes
     int64_t page_exchanges    # pages that changed hands or were copied between it and back ends
     int64_t page_transfers    # of them, those that changed owner (flips)
-    int64_t pages             # page frames it owns
     int64_t last_tx_at_ns     # when it last put packets into a transmit ring, or -1
     int64_t prev_tx_at_ns     # and the time before, or -1
     int32_t rx_pending        # packets in its receive rings that it has not taken yet
@@ -196,6 +199,12 @@ cdef struct Machine:
     int32_t threads_per_core
     int64_t switch_cost_ns    # context switch to another vCPU than the last one on this pCPU
     int64_t monitor_record_ns  # writing a trace record for the monitor; 0: not monitored
+    int64_t balloon_hypercall_ns  # moving pages between a domain and Xen: a batch
+    int64_t balloon_page_ns   # and each of its pages
+    int64_t balloon_retry_ns  # until a balloon that got nothing asks again
+    int64_t swap_in_ns        # of the swap disk: to find and read a page
+    int64_t swap_ahead_ns     # to read one more that lies next to it
+    int64_t swap_out_ns       # to write one
     int64_t refill_ns[16]     # cache refill on the same occasion, by how many ran there since; the last: all of it
     PcpuTopology* topology
     # The arena.
@@ -204,6 +213,8 @@ cdef struct Machine:
     Vcpu* vcpu
     Domain* domain
     DomainIo* io              # of each domain slot
+    DomainMemory* memory      # likewise
+    HostMemory* host_memory
     Pool* pool
     Timer* timer
     int32_t* winner           # winner[n]: earliest timer below tree node n; winner[1] is the next event
@@ -230,6 +241,22 @@ cdef inline int64_t page_transfers(Machine* m) noexcept nogil:
             total += m.io[d].page_transfers
     return total
 
+cdef inline int64_t program_left_ns(Machine* m, int v) noexcept nogil:
+    """CPU time until v's program must decide again, its kernel's work not counted."""
+    cdef Vcpu* vc = &m.vcpu[v]
+    if vc.in_kernel:
+        return vc.aside_ns
+    if vc.work_left_ns == FOREVER or vc.runstate != RUNNING:
+        return vc.work_left_ns
+    return vc.work_left_ns - (m.clock.now_ns - vc.work_at_ns)
+
+cdef inline int64_t kernel_left_ns(Machine* m, int v) noexcept nogil:
+    """And of its kernel's work."""
+    cdef Vcpu* vc = &m.vcpu[v]
+    if not vc.in_kernel:
+        return 0
+    return vc.work_left_ns - (m.clock.now_ns - vc.work_at_ns if vc.runstate == RUNNING else 0)
+
 # Timer slots, in this order. A pCPU's slice and completion are a pair: a switch sets both and replays the tree once.
 cdef inline int slice_timer(Machine* m, int p) noexcept nogil:
     return 2 * p
@@ -254,9 +281,13 @@ cdef inline int domain_timer(Machine* m, int d) noexcept nogil:
 cdef inline int policy_timer(Machine* m, int d, int which) noexcept nogil:
     return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + m.max_domains + 2 * d + which
 
+# Of a domain's balloon.
+cdef inline int balloon_timer(Machine* m, int d) noexcept nogil:
+    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + 3 * m.max_domains + d
+
 # Of the machine's devices.
 cdef inline int device_timer(Machine* m, int number) noexcept nogil:
-    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + 3 * m.max_domains + number
+    return 3 * m.num_pcpus + m.max_pools + m.max_vcpus + 4 * m.max_domains + number
 
 cdef inline int response_bin(int64_t response_ns) noexcept nogil:
     """Bin of a response time: below 1 us, then four bins an octave. Integer arithmetic only."""

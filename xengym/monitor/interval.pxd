@@ -4,7 +4,7 @@ from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport Machine
 
 cdef enum:
-    NUM_CPU_TOTALS = 13           # of DomainTotals, those before the ones of devices
+    NUM_BASIC_TOTALS = 18         # of DomainTotals, those before the ones of devices
 
 # Running totals of one domain; the difference of two is an interval.
 cdef struct DomainTotals:
@@ -21,6 +21,11 @@ cdef struct DomainTotals:
     int64_t jobs_dropped
     int64_t work_submitted_ns
     int64_t response_ns
+    int64_t first_touches         # page faults on pages never touched before
+    int64_t swap_reads            # pages read from the swap disk
+    int64_t swap_writes           # and written to it
+    int64_t swap_wait_ns          # that its vCPUs have waited for the swap disk
+    int64_t ballooned             # pages that its balloon has moved, either way
     # From here on only on hosts with devices.
     int64_t packets               # network packets to and from it
     int64_t dropped               # of them, lost on this host
@@ -51,6 +56,8 @@ cdef struct HostInterval:
     int64_t switches_total
     int64_t passes
     int64_t passes_total
+    int64_t swap_busy_ns          # that the swap disk was busy
+    int64_t swap_busy_total_ns
 
 cdef class IntervalMonitor:
     cdef Host host

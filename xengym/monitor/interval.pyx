@@ -6,6 +6,7 @@ latency (from a scheduler trace, as XenMon does), and what the guests' own servi
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 from xengym.hypervisor.host cimport Host
+from xengym.machine.memory_state cimport DomainMemory
 from xengym.machine.state cimport BLOCKED, OFFLINE, RUNNABLE, RUNNING, Clock, Domain, DomainIo, Machine, Vcpu
 
 import numpy as np
@@ -55,7 +56,7 @@ cdef class IntervalMonitor:
         cdef Machine* m = self.m
         cdef HostInterval* whole = self.whole
         cdef int64_t now_ns = m.clock.now_ns
-        cdef int64_t idle_ns = 0
+        cdef int64_t idle_ns = 0, swap_busy_ns
         cdef int p, d
         for p in range(m.num_pcpus):
             idle_ns += _time_in(&m.vcpu[m.max_vcpus + p], RUNNING, now_ns)
@@ -67,6 +68,9 @@ cdef class IntervalMonitor:
         whole.switches_total = m.clock.context_switches
         whole.passes = m.clock.passes - whole.passes_total
         whole.passes_total = m.clock.passes
+        swap_busy_ns = m.host_memory.swap_busy_ns - max(<int64_t>0, m.host_memory.swap_free_at_ns - now_ns)
+        whole.swap_busy_ns = swap_busy_ns - whole.swap_busy_total_ns
+        whole.swap_busy_total_ns = swap_busy_ns
         for d in range(m.max_domains):
             if m.domain[d].in_use:
                 measure_domain(m, d, &self.domain[d], now_ns - whole.start_ns)
@@ -77,6 +81,7 @@ cdef class IntervalMonitor:
 cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t length_ns) noexcept nogil:
     cdef Domain* dom = &m.domain[d]
     cdef DomainIo* io = &m.io[d]
+    cdef DomainMemory* memory = &m.memory[d]
     cdef Vcpu* vc
     cdef DomainTotals now
     cdef int64_t now_ns = m.clock.now_ns
@@ -106,6 +111,11 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
     now.jobs_dropped = dom.jobs_dropped
     now.work_submitted_ns = dom.work_submitted_ns
     now.response_ns = dom.response_ns
+    now.first_touches = memory.minor_faults
+    now.swap_reads = memory.major_faults
+    now.swap_writes = memory.written_pages
+    now.swap_wait_ns = memory.swap_wait_ns
+    now.ballooned = memory.inflated_pages + memory.deflated_pages
     if m.num_device_timers:
         now.packets = io.rx_packets + io.tx_packets
         now.dropped = io.rx_dropped + io.tx_dropped
@@ -114,7 +124,7 @@ cdef void measure_domain(Machine* m, int d, DomainInterval* record, int64_t leng
         now.served_ns = io.served_ns
         now.serving_ns = io.serving_ns
         record.ring_pending = io.rx_pending + io.tx_pending
-    for i in range(<int>(sizeof(DomainTotals) // sizeof(int64_t)) if m.num_device_timers else NUM_CPU_TOTALS):
+    for i in range(<int>(sizeof(DomainTotals) // sizeof(int64_t)) if m.num_device_timers else NUM_BASIC_TOTALS):
         delta[i] = new[i] - old[i]
         old[i] = new[i]
     record.num_vcpus = dom.num_vcpus

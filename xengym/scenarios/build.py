@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.memory_worker import MemoryWorkerKind
 from xengym.guests.os.specs import Os
 from xengym.guests.process import ProcessKind
 from xengym.guests.programs import (
@@ -31,6 +32,7 @@ from xengym.hypervisor.core import GuestKind
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
 from xengym.machine.costs import MONITOR_RECORD_NS, Costs
+from xengym.machine.memory_costs import PAGES_PER_MIB
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.api import Scheduler
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_names
@@ -53,6 +55,7 @@ from xengym.scenarios.config import (
 )
 from xengym.scenarios.demand import DemandSource, find_demand
 from xengym.scenarios.devices import OsConfig
+from xengym.scenarios.memory import MemoryConfig, memory_program
 from xengym.sim.random import DistributionSpec
 from xengym.units import MS_NS, ms_to_ns, s_to_ns, us_to_ns
 
@@ -179,6 +182,7 @@ def build_host(config: ScenarioConfig) -> Host:
     )
     kinds: list[GuestKind] = [
         HogKind(), PeriodicKind(), ListKind(), OnOffKind(), ServerKind(), ReplayKind(), ProcessKind(), XenbakedKind(),
+        MemoryWorkerKind(),
     ]  # fmt: skip
     if has_devices(config):
         try:
@@ -192,6 +196,8 @@ def build_host(config: ScenarioConfig) -> Host:
         costs=costs,
         max_domains=config.limits.max_domains,
         max_vcpus=config.limits.max_vcpus,
+        memory_pages=config.machine.memory_mib * PAGES_PER_MIB,
+        memory_costs=config.machine.memory.costs(),
     )
 
 
@@ -221,6 +227,9 @@ class Plan:
                 "latency_target_ns": ms_to_ns(domain.latency_target_ms),
                 "agreed_pcpus": domain.agreed_pcpus,
                 "is_hvm": domain.type == "hvm",
+                "memory_pages": _pages(domain.memory_mib),
+                "max_memory_pages": _pages(domain.max_memory_mib),
+                "min_memory_pages": domain.min_memory_mib * PAGES_PER_MIB,
             }
             for domain in config.domains
         ]
@@ -271,6 +280,10 @@ def check_scenario(config: ScenarioConfig, source: str, *, data: Path | None = N
         raise ScenarioError(f"{source}: {error}") from error
 
 
+def _pages(mib: int | None) -> int | None:
+    return None if mib is None else mib * PAGES_PER_MIB
+
+
 def _distribution(config: DistributionConfig) -> DistributionSpec:
     return DistributionSpec(config.kind, config.mean_ms * MS_NS, config.spread)
 
@@ -291,6 +304,8 @@ def _program(domain: DomainConfig) -> ProgramSpec | Os | None:
                 return WorkList(pairs, program.loop)
             case OnOffConfig():
                 return OnOff(_distribution(program.run), _distribution(program.sleep))
+            case MemoryConfig():
+                return memory_program(program)
             case ServerConfig():
                 return Server(_distribution(program.arrival), _distribution(program.service))
             case OsConfig():

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from xengym.machine.memory_costs import FLOOR_PAGES, HOST_PAGES, PAGES_PER_MIB
 from xengym.scenarios.closed import Closed, DistributionConfig, NonNegativeMs, PositiveMs
 from xengym.scenarios.devices import ClientsConfig, DevicesConfig, OsConfig, TransferConfig, VbdConfig, VifConfig
+from xengym.scenarios.memory import MemoryConfig, MemoryCostsConfig, Mib
 
 NAMED_SCENARIOS_DIR = Path(__file__).parent / "named"
 
@@ -122,6 +124,7 @@ ProgramConfig = Annotated[
     | ReplayConfig
     | ProcessConfig
     | XenbakedConfig
+    | MemoryConfig
     | OsConfig,
     Field(discriminator="kind"),
 ]
@@ -143,6 +146,9 @@ class DomainConfig(Closed):
         cpus_soft: pCPUs it prefers; default all.
         latency_target_ms: agreed response time of its jobs; 0: none.
         agreed_pcpus: CPU agreed on, in pCPUs; 0: none.
+        memory_mib: memory that it starts with; default what its program says (``os``, ``memory``), else none counts.
+        max_memory_mib: that its balloon may take it to; default ``memory_mib``.
+        min_memory_mib: that its kernel needs and its balloon leaves it.
         vifs: its virtual network interfaces; its program must be an operating system (``os``).
         vbds: its virtual block devices, likewise.
         clients: populations of clients outside that talk to it.
@@ -162,19 +168,34 @@ class DomainConfig(Closed):
     cpus_soft: list[int] | None = None
     latency_target_ms: NonNegativeMs = 0.0
     agreed_pcpus: Annotated[float, Field(ge=0, le=256)] = 0.0
+    memory_mib: Mib | None = None
+    max_memory_mib: Mib | None = None
+    min_memory_mib: Mib = FLOOR_PAGES // PAGES_PER_MIB
     vifs: list[VifConfig] = Field(default_factory=list)
     vbds: list[VbdConfig] = Field(default_factory=list)
     clients: list[ClientsConfig] = Field(default_factory=list)
     transfers: list[TransferConfig] = Field(default_factory=list)
     calls: str | None = None
 
+    @property
+    def has_balloon(self) -> bool:
+        """Whether its memory counts, so that a balloon can move it."""
+        return self.memory_mib is not None or isinstance(self.program, MemoryConfig | OsConfig)
+
 
 class MachineConfig(Closed):
-    """Shape of the machine."""
+    """Shape of the machine.
+
+    Attributes:
+        memory_mib: that domains may have.
+        memory: what moving it costs.
+    """
 
     sockets: PositiveInt = 1
     cores_per_socket: PositiveInt = 4
     threads_per_core: PositiveInt = 1
+    memory_mib: Mib = HOST_PAGES // PAGES_PER_MIB
+    memory: MemoryCostsConfig = MemoryCostsConfig()
 
 
 class SchedulerConfig(Closed):
@@ -210,6 +231,8 @@ class RewardConfig(Closed):
     switching: float = 0.5
     goodput: float = 0.0
     taken: float = 0.0
+    swapping: float = 0.0
+    ballooning: float = 0.0
 
 
 class DeviceLimitsConfig(Closed):

@@ -11,10 +11,11 @@ from xengym.scenarios.build import check_scenario, with_scheduler
 from xengym.scenarios.config import ScenarioConfig, ScenarioError, SchedulerConfig
 from xengym.scenarios.generator import random_scenario
 from xengym.scenarios.io_generator import random_io_scenario
-from xengym.scenarios.library import RANDOM, RANDOM_IO, load_scenario
+from xengym.scenarios.library import RANDOM, RANDOM_IO, RANDOM_MEMORY, load_scenario
+from xengym.scenarios.memory_generator import random_memory_scenario
 
 #: Scenarios that are drawn anew for each episode.
-_GENERATORS = {RANDOM: random_scenario, RANDOM_IO: random_io_scenario}
+_GENERATORS = {RANDOM: random_scenario, RANDOM_IO: random_io_scenario, RANDOM_MEMORY: random_memory_scenario}
 
 Split = Literal["train", "test"]
 
@@ -33,7 +34,7 @@ class EpisodeSource:
     """Draws episodes of one scenario, or of random scenarios.
 
     Args:
-        scenario: name, YAML file, configuration, ``"random"`` or ``"random-io"``.
+        scenario: name, YAML file, configuration, ``"random"``, ``"random-io"`` or ``"random-memory"``.
         split: which range of seeds to draw from.
         data: folder with PlanetLab days, or None.
         scheduler: in place of the scenario's (``build.with_scheduler``).

@@ -13,6 +13,9 @@ RANDOM = "random"
 #: The same for a random scenario with devices (``io_generator.py``).
 RANDOM_IO = "random-io"
 
+#: The same for a random scenario with balloons (``memory_generator.py``).
+RANDOM_MEMORY = "random-memory"
+
 
 def scenario_names() -> list[str]:
     """Names of the scenarios that come with the package, sorted."""
@@ -39,7 +42,7 @@ def load_scenario(scenario: str | Path | ScenarioConfig) -> ScenarioConfig:
     if path.suffix not in (".yaml", ".yml"):
         path = NAMED_SCENARIOS_DIR / f"{scenario}.yaml"
         if str(scenario) not in scenario_names():
-            names = ", ".join([*scenario_names(), RANDOM, RANDOM_IO])
+            names = ", ".join([*scenario_names(), RANDOM, RANDOM_IO, RANDOM_MEMORY])
             raise ScenarioError(
                 f"unknown scenario {str(scenario)!r}; expected a path to a .yaml file or one of {names}"
             )

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from xengym.hypervisor.move_spec import MoveSpec
 from xengym.hypervisor.wide_spec import (
     MAX_CONDITIONS,
+    MAX_THINK_S,
     AudienceSpec,
     ConditionSpec,
     DiskSpec,
@@ -84,7 +85,7 @@ class AudienceConfig(Closed):
     """Who is connected (``hypervisor.wide_spec.AudienceSpec``)."""
 
     num_clients: Annotated[int, Field(ge=0, le=1024)] = 0
-    think_s: _NonNegative = 5.0
+    think_s: Annotated[float, Field(ge=0, le=MAX_THINK_S, allow_inf_nan=False)] = 5.0
     exchanges: Annotated[float, Field(ge=1, le=1e6)] = 10.0
     exchange_ms: Annotated[float, Field(ge=1, le=1e9)] = 200.0
     keeps_address: bool = False

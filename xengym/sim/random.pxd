@@ -14,6 +14,7 @@ cdef enum:
     STREAM_NETWORK = 4   # losses of a network card's cable
     STREAM_DISK = 5      # rotation of a disk
     STREAM_CLIENTS = 6   # a population of clients
+    STREAM_MEMORY = 7    # a domain's demand for memory
 
 cdef enum:
     DIST_CONSTANT = 0

@@ -62,6 +62,8 @@ cdef enum:
     TRACE_REPLENISH = 41    # vcpu is given a new budget or slice; value: ns
     TRACE_RESET = 42        # credits of all are reset; vcpu: who ran out
     TRACE_REFUSED = 43      # vcpu chosen from outside may not run here; other: who runs instead
+    # Memory, from 48 on.
+    TRACE_BALLOON = 48      # vcpu has moved a batch of pages; other: domain slot; value: pages got, < 0: given back
 
 cdef enum:
     TRACE_INACTIVE = 1000

@@ -51,6 +51,7 @@ class TraceKind(IntEnum):
     REPLENISH = 41
     RESET = 42
     REFUSED = 43
+    BALLOON = 48
 
 
 #: Added to the priority in a CREDIT record of a vCPU that is not on the active list.

@@ -1,5 +1,9 @@
 """`WanMigration-v0`: an episode worked by hand, each term of the reward alone, actions, masks, faults, rendering."""
 
+import os
+import subprocess
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -239,6 +243,27 @@ class TestRendering:
 
     def test_nothing_without_a_mode(self):
         assert begun().render() is None
+
+
+PROGRAM = """
+import numpy as np
+from xengym.envs.wan_migration.env import WanMigrationEnv
+env = WanMigrationEnv("random")
+env.reset(seed=3)
+for _ in range(50):
+    env.step(np.array([6, 2, 0]))
+print(env.digest())
+"""
+
+
+def test_another_process_comes_to_the_same_state():
+    def run(hash_seed):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run("1") == run("2") != ""
 
 
 def test_the_batch_offers_masks():

@@ -5,10 +5,11 @@ import pickle
 import pytest
 
 from tests.guests.os.net_rig import FREE, MS, SECOND, US, Rig, constant, costs
-from xengym.guests.os.kind import HOST_PAGES, OsKind
+from xengym.guests.os.kind import OsKind
 from xengym.guests.os.specs import Loop, Os, Service
 from xengym.hypervisor.host import Host
 from xengym.machine.io_costs import SPLIT_COSTS
+from xengym.machine.memory_costs import HOST_PAGES
 from xengym.machine.topology import Topology
 from xengym.policies.schedulers.credit import CreditScheduler
 
@@ -89,15 +90,15 @@ class TestCrash:
 class TestMemory:
     def test_pages_come_from_the_host_and_go_back(self):
         rig = Rig()
-        assert rig.section("io_host")["free_pages"][0] == HOST_PAGES - 2 * 16384 + 64
+        assert rig.section("host_memory")["free_pages"][0] == HOST_PAGES - 2 * 16384 + 64
         rig.domctl.destroy_domain(1)
         rig.domctl.destroy_domain(0)
-        assert rig.section("io_host")["free_pages"][0] == HOST_PAGES
+        assert rig.section("host_memory")["free_pages"][0] == HOST_PAGES
 
     def test_a_domain_that_needs_more_than_there_is_is_refused_before_anything_is_changed(self):
         rig = Rig()
         before = rig.host.digest()
-        with pytest.raises(ValueError, match=r"domain 3: needs 1048576 pages, but 1015872 are free"):
+        with pytest.raises(ValueError, match=r"domain 3: needs 1048576 pages, but 1015808 are free"):
             rig.domctl.create_domain(3, Os(memory_pages=HOST_PAGES))
         assert rig.host.digest() == before
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.guests.os.net_rig import MS, US, Rig, costs
-from xengym.guests.os.kind import HOST_PAGES
+from xengym.machine.memory_costs import HOST_PAGES
 
 PAGES = 16384
 
@@ -22,8 +22,8 @@ class TestConnecting:
     @pytest.mark.parametrize(("mode", "posted"), [("flip", 64), ("copy", 0), ("emulated", 0)])
     def test_a_page_that_is_offered_in_exchange_is_nobody_s(self, mode, posted):
         rig = Rig(mode=mode)
-        assert rig.io(1)["pages"] == PAGES - posted
-        assert rig.section("io_host")["free_pages"][0] == HOST_PAGES - 2 * PAGES + posted
+        assert rig.section("memory")["pages"][1] == PAGES - posted
+        assert rig.section("host_memory")["free_pages"][0] == HOST_PAGES - 2 * PAGES + posted
 
     def test_one_without_an_event_channel_leaves_nothing_behind(self):
         rig = Rig()
@@ -50,8 +50,8 @@ class TestDisconnecting:
         rig.run(MS)
         assert rig.io(1)["rx_pending"] == 19
         rig.control.destroy_vif(0)
-        assert rig.io(1)["pages"] == PAGES
-        assert rig.section("io_host")["free_pages"][0] == HOST_PAGES - 2 * PAGES
+        assert rig.section("memory")["pages"][1] == PAGES
+        assert rig.section("host_memory")["free_pages"][0] == HOST_PAGES - 2 * PAGES
         assert rig.section("grants")["num_granted"][1] == 0
 
     def test_packets_in_the_receive_ring_count_as_lost(self):

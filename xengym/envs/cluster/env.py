@@ -10,10 +10,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from xengym.envs.cluster.episodes import FIDELITIES, ClusterEpisode, ClusterEpisodes, make_cluster
+from xengym.envs.cluster.episodes import ClusterEpisode, ClusterEpisodes
 from xengym.envs.cluster.stepper import CAP_LEVELS, CLUSTER_TERMS, WEIGHT_LEVELS, ClusterStepper
 from xengym.hypervisor.cluster.interface import Cluster
 from xengym.render.cluster_frame import cluster_table, draw_cluster
+from xengym.scenarios.cluster_build import FIDELITIES, make_cluster
 from xengym.scenarios.cluster_config import ClusterConfig
 from xengym.units import s_to_ns
 
@@ -126,7 +127,7 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
     def _make_stepper(self, episode: ClusterEpisode) -> ClusterStepper:
         config = self.episodes.config
         stepper = ClusterStepper(
-            make_cluster(episode, self.fidelity),
+            make_cluster(episode.built.spec, seed=episode.seed, fidelity=self.fidelity),
             s_to_ns(config.control.interval_s),
             config.reward.model_dump(),
             sets_params=self.sets_params,

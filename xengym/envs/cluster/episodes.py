@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from xengym.hypervisor.cluster.fluid import FluidCluster
-from xengym.hypervisor.cluster.interface import Cluster
 from xengym.scenarios.cluster_build import Built, build_spec
 from xengym.scenarios.cluster_config import ClusterConfig
 from xengym.scenarios.cluster_library import load_cluster
 from xengym.scenarios.config import ScenarioError
 from xengym.scenarios.episodes import SEED_RANGES
-from xengym.scenarios.event_cluster import EventCluster
-
-FIDELITIES = ("fluid", "event")
 
 
 class ClusterEpisode(NamedTuple):
@@ -58,9 +53,3 @@ class ClusterEpisodes:
         """The episode of a given seed, whatever its split."""
         return ClusterEpisode(build_spec(self.config, seed=seed, data=self.data), seed)
 
-
-def make_cluster(episode: ClusterEpisode, fidelity: Literal["fluid", "event"]) -> Cluster:
-    """The episode's cluster at its beginning."""
-    if fidelity == "event":
-        return EventCluster(episode.built.spec, seed=episode.seed)
-    return FluidCluster(episode.built.spec, seed=episode.seed)

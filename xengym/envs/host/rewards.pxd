@@ -3,7 +3,7 @@ from xengym.hypervisor.host cimport Host
 from xengym.monitor.interval cimport IntervalMonitor
 
 cdef enum:
-    NUM_TERMS = 6
+    NUM_TERMS = 8
 
 cdef class RewardTerms:
     cdef Host host

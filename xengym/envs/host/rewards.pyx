@@ -12,6 +12,8 @@ REWARD_TERMS = (
     ("switching", "minus the time lost to switching and cache refill, as a fraction of the host, -1..0"),
     ("goodput", "jobs that ended in time, as a fraction of all that ended, 0..1; 1 if none did"),
     ("taken", "minus CPU used beyond agreements (driver domains' work included) while others fell short, of the host, -1..0"),
+    ("swapping", "minus the time that the swap disk was busy, as a fraction of the interval, -1..0"),
+    ("ballooning", "minus the pages that balloons have moved, as a fraction of the host's, -1..0"),
 )
 
 
@@ -42,7 +44,7 @@ cdef class RewardTerms:
         cdef double host_ns = <double>(whole.end_ns - whole.start_ns) * self.host.m.num_pcpus
         cdef double attained = 0.0, shortfall = 0.0, useful_ns = 0.0, lost_ns = 0.0, reward = 0.0
         cdef double length_ns = whole_length(self.monitor.whole), over_ns = 0.0, short_ns = 0.0, used_ns, agreed_ns
-        cdef int64_t in_time = 0, ended = 0
+        cdef int64_t in_time = 0, ended = 0, ballooned = 0
         cdef int d, i, present = 0, with_agreement = 0
         for d in range(self.num_domains):
             record = &self.monitor.domain[d]
@@ -59,6 +61,7 @@ cdef class RewardTerms:
                 if used_ns > agreed_ns:
                     over_ns += used_ns - agreed_ns
             in_time += record.delta.jobs_in_time
+            ballooned += record.delta.ballooned
             ended += record.delta.jobs_done + record.delta.jobs_dropped
             useful_ns += record.delta.cpu_ns - record.delta.overhead_ns
             lost_ns += record.delta.overhead_ns
@@ -68,6 +71,8 @@ cdef class RewardTerms:
         terms[3] = -lost_ns / host_ns if host_ns > 0.0 else 0.0
         terms[4] = <double>in_time / ended if ended else 1.0
         terms[5] = -min(over_ns, short_ns) / host_ns if host_ns > 0.0 else 0.0
+        terms[6] = -whole.swap_busy_ns / length_ns if length_ns > 0.0 else 0.0
+        terms[7] = -min(1.0, <double>ballooned / self.host.m.host_memory.pages)
         for i in range(NUM_TERMS):
             reward += self.weights[i] * terms[i]
         return reward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -192,9 +193,12 @@ class WanMigrationEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
         """What is possible now, shape ``(18,)``, for maskable agents (``action="levels"``)."""
         return self.stepper.masks()
 
-    def digest(self) -> int:
-        """A hash of the move's whole state."""
-        return hash(tuple(part.tobytes() for part in self.move.parts_of_state()))
+    def digest(self) -> str:
+        """A hash of the move's whole state, the same in every process."""
+        state = hashlib.blake2b(digest_size=16)
+        for part in self.move.parts_of_state():
+            state.update(part.tobytes())
+        return state.hexdigest()
 
     def snapshot(self) -> MoveSnapshot:
         """Copy everything that decides how the environment goes on, the stream of episodes included."""

@@ -20,7 +20,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 from xengym.hypervisor.core cimport GuestKind, HostCore
 from xengym.machine.io_state cimport MAX_GRANTS, MAX_PORTS, Grant, GrantTable, Port, Ports
-from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, RUNNING, Machine, Vcpu
+from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, program_left_ns
 from xengym.mechanisms.event_channel cimport port_raise, port_take, ports_waiting
 from xengym.mechanisms.grant_table cimport grant_reset
 from xengym.sim.trace cimport TRACE_UPCALL, trace
@@ -131,10 +131,7 @@ cdef class OsCore(GuestKind):
 
     cdef int64_t _left_ns(self, int v) noexcept nogil:
         """Work that v has left, also while it runs."""
-        cdef Vcpu* vc = &self.m.vcpu[v]
-        if vc.work_left_ns == FOREVER or vc.runstate != RUNNING:
-            return vc.work_left_ns
-        return vc.work_left_ns - (self.m.clock.now_ns - vc.work_at_ns)
+        return program_left_ns(self.m, v)
 
     cdef void interrupt(self, int v) noexcept nogil:
         """Make v enter its event handler, unless it does drivers' work, at whose end it looks anyway."""
@@ -143,7 +140,7 @@ cdef class OsCore(GuestKind):
         cdef int mode = os.mode
         if mode == MODE_KERNEL or self.os_domain[d].has_crashed or not self.m.vcpu[v].has_started:
             return
-        if mode == MODE_PROGRAM and self.m.vcpu[v].work_left_ns != FOREVER:
+        if mode == MODE_PROGRAM and self._left_ns(v) != FOREVER:
             os.set_aside_ns = self._left_ns(v)
         os.mode = MODE_KERNEL
         os.item = ITEM_NONE

@@ -42,6 +42,7 @@ cdef class OsHandover(OsStream):
         return flows
 
     def save(self, int d):
+        """The state of domain slot ``d``, which is off the CPU, to be loaded on another host."""
         sections = self.host.arena.sections
         cdef Domain* dom = &self.m.domain[d]
         if self.m.io[d].is_backend:
@@ -112,6 +113,7 @@ cdef class OsHandover(OsStream):
         return population, clients
 
     def released(self, int d):
+        """Domain slot ``d`` was saved and goes on elsewhere: nothing of it is reported as failed here."""
         cdef int f, k, r
         for k in range(self.max_populations):
             if self.population[k].kind >= 0 and self.population[k].domain == d:

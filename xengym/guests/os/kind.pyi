@@ -4,8 +4,6 @@ from numpy.typing import NDArray
 from xengym.guests.os.handover import OsHandover
 from xengym.machine.io_costs import IoCosts
 
-HOST_PAGES: int
-
 class OsKind(OsHandover):
     def __init__(self, costs: IoCosts, max_domains: int, max_vcpus: int, **limits: int) -> None: ...
     def set_port_masked(self, d: int, port: int, masked: bool) -> None: ...

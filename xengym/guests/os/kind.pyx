@@ -15,15 +15,12 @@ from xengym.guests.os.programs cimport JOB_LOOP, JOB_NONE, JOB_REQUEST, JOB_SHIF
 from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
 from xengym.hypervisor.core cimport HostCore
 from xengym.machine.io_state cimport BATCH, FLOW_FREE, MAX_PORTS, NIC_SLOTS, NO_DEVICE, OUTSIDE, Nic, Ports, fifo_count
-from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, Domain, device_timer
+from xengym.machine.state cimport FOREVER, PAUSE_BLOCKED, Domain, device_timer, kernel_left_ns
 from xengym.mechanisms.event_channel cimport ports_waiting
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
 from libc.string cimport memset
 
 import numpy as np
-
-#: Page frames of a host: 4 GiB.
-HOST_PAGES = 1 << 20
 
 
 cdef class OsKind(OsHandover):
@@ -64,32 +61,28 @@ cdef class OsKind(OsHandover):
         OsHandover.bind(self, host, number, views)
         cdef int64_t[::1] restart_ns = views["restart_ns"]
         self.restart_ns = &restart_ns[0]
-        self.io_host.free_pages = HOST_PAGES
 
     def check(self, where, programs):
         OsHandover.check(self, where, programs)
         spec = programs[0]
-        if spec.memory_pages > self.io_host.free_pages:
-            raise ValueError(f"{where}: needs {spec.memory_pages} pages, but {self.io_host.free_pages} are free")
         loops = sum(self.loop[i].domain < 0 for i in range(self.max_loops))
         if len(spec.loops) > loops:
             raise ValueError(
                 f"{where}: has {len(spec.loops)} loops, but {loops} of the host's maximum of {self.max_loops} are left"
             )
 
+    def memory_pages(self, spec):
+        return spec.memory_pages
+
     def configure(self, int d, int v, spec):
         OsHandover.configure(self, d, v, spec)
         if self.m.vcpu[v].vcpu_in_domain == 0:
-            self.io_host.free_pages -= spec.memory_pages
-            self.m.io[d].pages = spec.memory_pages
             self.ports[d].is_round_robin = spec.scans_round_robin
 
     def destroyed(self, int d):
         timer_disarm(self.m, device_timer(self.m, self.first_restart_timer + d))
         if self.os_domain[d].has_os:
             OsHandover.destroyed(self, d)
-            self.io_host.free_pages += self.m.io[d].pages
-            self.m.io[d].pages = 0
 
     # -- event channels ------------------------------------------------------------------------------------------
 
@@ -163,7 +156,8 @@ cdef class OsKind(OsHandover):
         cdef int64_t ns = 0
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             ns += self.os[v].owed_ns + max(<int64_t>0, self.os[v].set_aside_ns)
-            if self.m.vcpu[v].work_left_ns != FOREVER:
+            ns += kernel_left_ns(self.m, v)
+            if self._left_ns(v) != FOREVER:
                 ns += self._left_ns(v)
         return ns
 
@@ -225,7 +219,7 @@ cdef class OsKind(OsHandover):
         for v in range(dom.first_vcpu, dom.first_vcpu + dom.num_vcpus):
             os = &self.os[v]
             self.m.io[d].idle_ns -= os.owed_ns + max(<int64_t>0, os.set_aside_ns)
-            if self.m.vcpu[v].work_left_ns != FOREVER:
+            if self._left_ns(v) != FOREVER:
                 self.m.io[d].idle_ns -= self._left_ns(v)
             job = os.program if os.mode == MODE_PROGRAM or os.set_aside_ns >= 0 else JOB_NONE
             memset(os, 0, sizeof(OsVcpu))

@@ -22,6 +22,7 @@ from xengym.machine.io_state cimport (
     fifo_count,
 )
 from xengym.machine.state cimport device_timer
+from xengym.mechanisms.balloon cimport page_returned
 from xengym.mechanisms.grant_table cimport grant_copy, grant_map, grant_transfer, grant_unmap
 from xengym.mechanisms.ring cimport ring_push_responses, ring_requests, ring_take_request, ring_want_requests
 from xengym.sim.timers cimport timer_arm_hypervisor
@@ -125,8 +126,7 @@ cdef class OsNetback(OsVif):
                 self.rx_packet[i * NET_SLOTS + id].kind = PACKET_FRAGMENT
             if vif.mode == VIF_FLIP:
                 grant_transfer(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.rx_grant[id], vif.backend)
-                self.io_host.free_pages -= 1
-                self.m.io[vif.frontend].pages += 1
+                page_returned(self.m, vif.frontend)
                 self.m.io[vif.frontend].page_transfers += 1
                 if vif.backend >= 0:
                     self.m.io[vif.backend].page_transfers += 1

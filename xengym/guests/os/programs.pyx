@@ -187,7 +187,7 @@ cdef class OsPrograms(OsBlock):
             if self.os[v].mode == MODE_IDLE and self.m.vcpu[v].has_started:
                 self.interrupt(v)
                 return
-            if self.os[v].mode == MODE_PROGRAM and self.m.vcpu[v].work_left_ns == FOREVER:
+            if self.os[v].mode == MODE_PROGRAM and self._left_ns(v) == FOREVER:
                 background = v
         if background != NO_VCPU:
             self.interrupt(background)

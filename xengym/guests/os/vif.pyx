@@ -14,6 +14,7 @@ from xengym.machine.io_state cimport (
     BATCH, MAX_GRANTS, MAX_VIFS, NET_SLOTS, NO_DEVICE, PACKET_FRAGMENT, VIF_FLIP, Packet, Vif,
 )
 from xengym.machine.state cimport device_timer
+from xengym.mechanisms.balloon cimport page_lent, page_returned
 from xengym.mechanisms.grant_table cimport grant_access, grant_end, grant_unmap
 from xengym.mechanisms.ring cimport (
     ring_free, ring_push_requests, ring_requests, ring_reset, ring_responses, ring_take_response,
@@ -216,8 +217,7 @@ cdef class OsVif(OsNic):
                 grant_end(&self.grants[vif.frontend], self.grant + vif.frontend * MAX_GRANTS, vif.rx_grant[id])
                 vif.rx_grant[id] = -1
                 if vif.mode == VIF_FLIP:  # the place is filled again from the hypervisor's pages
-                    self.m.io[vif.frontend].pages += 1
-                    self.io_host.free_pages -= 1
+                    page_returned(self.m, vif.frontend)
         vif.notify_due = 0
         self.disconnected(i)
 
@@ -238,8 +238,7 @@ cdef class OsVif(OsNic):
             vif.rx_slot[(vif.rx.req_prod + count) % NET_SLOTS] = id
             count += 1
             if vif.mode == VIF_FLIP:
-                self.m.io[vif.frontend].pages -= 1
-                self.io_host.free_pages += 1
+                page_lent(self.m, vif.frontend)
         if count and ring_push_requests(&vif.rx, count) and vif.backend >= 0:
             self.notify(vif.frontend, vif.frontend_port, vif.frontend)
 

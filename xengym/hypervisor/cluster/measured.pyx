@@ -58,7 +58,7 @@ cdef class MeasuredCluster(FluidCluster):
         """When the next stage of a move ends, if rates stay as they are; 2**63 - 1: nothing is under way."""
         cdef int64_t next_ns = INT64_MAX
         cdef int i
-        for i in range(self.a.clock.num_moves):
+        for i in range(self.a.clock.move_bound):
             if self.a.move[i].in_use:
                 next_ns = min(next_ns, self.move_end[i])
         return next_ns
@@ -68,9 +68,11 @@ cdef class MeasuredCluster(FluidCluster):
         cdef int i
         for i in range(self.num_dirty):
             self.link_mark[self.dirty_link[i]] = 0
-        self.num_dirty = self.num_changed = 0
-        for i in range(self.a.clock.num_moves):
-            self.move_changed[i] = 0
+        self.num_dirty = 0
+        for i in range(self.num_changed):
+            self.move_changed[self.changed[i]] = 0
+        self.num_changed = 0
+        for i in range(self.a.clock.move_bound):
             if not self.a.move[i].in_use:
                 continue
             g = &self.migration[i]

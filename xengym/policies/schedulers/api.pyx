@@ -31,6 +31,9 @@ cdef class Scheduler:
     parameters.
     """
 
+    #: What it promises to reservations, for admission: "none"; "partitioned", shares of each pCPU by itself; "global", of all.
+    promise = "none"
+
     def sections(self, num_pcpus, max_vcpus, max_domains):
         """Arena sections the policy needs: a list of ``(name, dtype, count)``; idle vCPUs follow the guests'."""
         return []
@@ -91,6 +94,14 @@ cdef class Scheduler:
     def share(self, int d):
         """What domain slot ``d`` is given, in terms that other schedulers understand: a `Share`."""
         return Share()
+
+    def reserved_ppm(self, int v):
+        """Part of a pCPU that is promised to vCPU number ``v``, parts per million, rounded up; 0: none."""
+        return 0
+
+    def wanted_ppm(self, params):
+        """What a domain created with ``params`` would be promised for each of its vCPUs, likewise."""
+        return 0
 
     def params_from(self, share, num_vcpus):
         """Domain parameters that come closest to ``share``: ``(params, lost)``.

@@ -66,6 +66,7 @@ cdef class RtdsScheduler(RtdsState):
         version: a key of ``RTDS_RELEASES``; default the current release.
     """
 
+    promise = "global"
     versions = tuple(RTDS_RELEASES)
 
     def __init__(self, version="current"):
@@ -352,6 +353,13 @@ cdef class RtdsScheduler(RtdsState):
         values[1] = self.domain[d].budget_ppm
         if self.rules.has_extratime:
             values[2] = self.domain[d].has_extratime
+
+    def reserved_ppm(self, int v):
+        return -(-self.vcpu[v].budget_ns * MILLION // self.vcpu[v].period_ns)
+
+    def wanted_ppm(self, params):
+        period_us = params.get("period_us", DEFAULT_PERIOD_US)
+        return -(-params.get("budget_us", DEFAULT_BUDGET_US) * MILLION // period_us)
 
     def share(self, int d):
         cdef RtdsVcpu* svc = &self.vcpu[self.m.domain[d].first_vcpu]

@@ -28,6 +28,7 @@ cdef class SedfParameters(SedfPeriods):
 
     #: Domain parameters that a scheduler derived from SEDF has beside SEDF's: name to least and greatest value.
     own_params = {}
+    promise = "partitioned"
 
     def tunables(self):
         # A slice of 0 is best effort with extra weight 1, whatever the period is, and always takes part in extra time.
@@ -228,6 +229,18 @@ cdef class SedfParameters(SedfPeriods):
         values[0] = max(svc.period_orig_ns if svc.slice_ns else DEFAULT_PERIOD_NS, US_NS) // US_NS
         values[1] = max(in_proportion(PPM, svc.slice_orig_ns, svc.period_orig_ns), 1) if svc.slice_ns else 0
         values[2] = svc.is_extra_aware
+
+    def reserved_ppm(self, int v):
+        # Weights divide what reservations leave.
+        cdef SedfVcpu* svc = &self.vcpu[v]
+        if svc.weight or svc.slice_orig_ns <= 0:
+            return 0
+        return -(-svc.slice_orig_ns * PPM // svc.period_orig_ns)
+
+    def wanted_ppm(self, params):
+        if params.get("weight") or not params.get("slice_ns"):
+            return 0
+        return -(-params["slice_ns"] * PPM // params["period_ns"])
 
     def share(self, int d):
         cdef SedfVcpu* svc = &self.vcpu[self.m.domain[d].first_vcpu]

@@ -1,0 +1,3 @@
+from xengym.hypervisor.core import HostCore
+
+class MemoryHost(HostCore): ...
