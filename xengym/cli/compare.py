@@ -61,7 +61,9 @@ def compare(
     placement: Annotated[
         list[str] | None, typer.Option(help="clusters: this placement rule for arrivals (repeat it); default all")
     ] = None,
-    fidelity: Annotated[str | None, typer.Option(help="clusters: fluid (default), or another that is known")] = None,
+    fidelity: Annotated[
+        str | None, typer.Option(help="clusters: fluid (default), or event, where each host is the full model")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Compare the baseline policies on SCENARIO: medians over the same episodes, with 95 % intervals.

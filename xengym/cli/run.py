@@ -78,7 +78,9 @@ def run(
     policy: Annotated[
         str | None, typer.Option(help="clusters: migration policy that decides at every interval (default: never)")
     ] = None,
-    fidelity: Annotated[str | None, typer.Option(help="clusters: fluid (default), or another that is known")] = None,
+    fidelity: Annotated[
+        str | None, typer.Option(help="clusters: fluid (default), or event, where each host is the full model")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of the table")] = False,
 ) -> None:
     """Simulate SCENARIO under its own parameters and print a table of its domains, or of a cluster as a whole.

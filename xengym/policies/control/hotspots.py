@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 
 from xengym.policies.control.cluster_view import FULL_FRAC, Decision, View
 
+#: Two hosts that would be exactly alike may differ by rounding.
+_ROUNDING = 1e-9
+
 
 class ThresholdBalance:
     """Threshold balance.
@@ -69,7 +72,7 @@ class ThresholdBalance:
                 fits = here[mask[here, target] & (domains["pages"][here] <= free[target])]
                 demand = domains["demand_pcpus"][fits]
                 after = (load[source] - demand) / capacity[source] - (load[target] + demand) / capacity[target]
-                useful = np.flatnonzero((after >= 0) & (demand > 0))
+                useful = np.flatnonzero((after >= -_ROUNDING) & (demand > 0))
                 if useful.size:
                     best = int(fits[useful[np.argmin(after[useful])]]), target
                     break
