@@ -12,6 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from xengym.envs.cluster.env import ClusterEnv, DatacenterEnv
+from xengym.envs.cluster.observations import DOMAIN_FEATURES as CLUSTER_DOMAIN_FEATURES
+from xengym.envs.cluster.observations import GLOBAL_FEATURES as CLUSTER_FEATURES
+from xengym.envs.cluster.observations import HOST_FEATURES as CLUSTER_HOST_FEATURES
+from xengym.envs.cluster.stepper import CAP_LEVELS, CLUSTER_TERMS, RESERVED_FRACS, WEIGHT_LEVELS
 from xengym.envs.dispatch.env import DispatchEnv
 from xengym.envs.dispatch.observations import DECISION_FEATURES, VCPU_FEATURES
 from xengym.envs.driver_domain.actions import LIMITS
@@ -26,6 +31,8 @@ from xengym.envs.wan_migration.env import WanMigrationEnv
 from xengym.envs.wan_migration.observations import MOVE_FEATURES
 from xengym.envs.wan_migration.stepper import MOVE_TERMS
 from xengym.policies.schedulers.registry import make_scheduler, scheduler_versions
+from xengym.scenarios.cluster_config import ClusterRewardConfig
+from xengym.scenarios.cluster_library import cluster_names, load_cluster
 from xengym.scenarios.wide_area import MoveRewardConfig, load_move_scenario, move_scenario_names
 from xengym.testing.terms import COMPARED, TERMS, terms_table
 
@@ -179,6 +186,60 @@ def wan_migration_page() -> str:
     )  # fmt: skip
 
 
+def _cluster_tables() -> list[str]:
+    """What Cluster-v0 and Datacenter-v0 share."""
+    terms = [(f"`{name}`", getattr(ClusterRewardConfig(), name), meaning) for name, meaning in CLUSTER_TERMS]
+    scenarios = [(f"`{name}`", load_cluster(name).description) for name in cluster_names()]
+    parts = (
+        ("Of the cluster", CLUSTER_FEATURES),
+        ("Then of each host", CLUSTER_HOST_FEATURES),
+        ("Then of each domain slot", CLUSTER_DOMAIN_FEATURES),
+    )
+    lines = ["## Observation table"]
+    for title, names in parts:
+        rows = [(number, f"`{name}`", meaning) for number, (name, meaning) in enumerate(names)]
+        lines += [
+            f"{title}, {len(rows)} features, each in [-1, 1]:",
+            "",
+            *table(("index", "name", "meaning"), rows),
+            "",
+        ]
+    return [
+        *lines,
+        "## Reward terms", *table(("term", "weight by default", "meaning"), terms), "",
+        "## Scenarios", *table(("name", "what it is"), scenarios), "",
+    ]  # fmt: skip
+
+
+def cluster_page() -> str:
+    """The page of `xengym/Cluster-v0`."""
+    return "\n".join(
+        [
+            MADE, "# xengym/Cluster-v0", "", "![a frame of rgb_array rendering](images/cluster-v0.png)", "",
+            docstring(ClusterEnv), "", *_cluster_tables(),
+            "## One agent a host",
+            "`xengym.envs.cluster.parallel.parallel_env` is the same cluster in PettingZoo's parallel interface (extra",
+            "`multiagent`): the agent of a host may ask one domain in, and all get the cluster's reward.", "",
+            "## Against fixed rules",
+            "`xengym compare cluster-small` holds migration policies and placement rules against each other;",
+            "[clusters.md](clusters.md) tells how a cluster works and how far the fluid one is from full hosts.", "",
+        ]
+    )  # fmt: skip
+
+
+def datacenter_page() -> str:
+    """The page of `xengym/Datacenter-v0`."""
+    levels = list(zip(range(len(WEIGHT_LEVELS)), WEIGHT_LEVELS, CAP_LEVELS, RESERVED_FRACS, strict=True))
+    return "\n".join(
+        [
+            MADE, "# xengym/Datacenter-v0", "", docstring(DatacenterEnv), "",
+            "## Levels",
+            *table(("level", "weight", "cap, % of its vCPUs (0: none)", "under SEDF: reserved part"), levels), "",
+            *_cluster_tables(),
+        ]
+    )  # fmt: skip
+
+
 def schedulers_page() -> str:
     """The schedulers side by side: the survey's terms by experiment, then each with its versions and parameters."""
     found = terms_table()
@@ -210,6 +271,8 @@ PAGES = {
     "host-v0.md": host_page,
     "dispatch-v0.md": dispatch_page,
     "driver-domain-v0.md": driver_domain_page,
+    "cluster-v0.md": cluster_page,
+    "datacenter-v0.md": datacenter_page,
     "wan-migration-v0.md": wan_migration_page,
     "memory-v0.md": memory_page,
     "schedulers.md": schedulers_page,

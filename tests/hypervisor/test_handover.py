@@ -6,8 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xengym.guests.cpu import HogKind, ListKind, OnOffKind, PeriodicKind
+from xengym.guests.memory_worker import MemoryWorkerKind
 from xengym.guests.process import ProcessKind
-from xengym.guests.programs import PROCESS_PRESETS, Hog, OnOff, Periodic, Process, Replay, Server, WorkList, Xenbaked
+from xengym.guests.programs import (
+    PROCESS_PRESETS,
+    Hog,
+    Memory,
+    OnOff,
+    Periodic,
+    Process,
+    Replay,
+    Server,
+    WorkList,
+    Xenbaked,
+    hot_and_cold,
+)
 from xengym.guests.server import ReplayKind, ServerKind
 from xengym.guests.xenbaked import XenbakedKind
 from xengym.hypervisor.domctl import Domctl
@@ -27,6 +40,13 @@ PROGRAMS = {
     "onoff": OnOff(DistributionSpec("exponential", 2 * MS), DistributionSpec("uniform", 5 * MS, 0.5)),
     "server": Server(DistributionSpec("exponential", 4 * MS), DistributionSpec("exponential", 3 * MS)),
     "replay": Replay(np.array([30, 90, 10], dtype=np.uint8), sample_ns=100 * MS, spread=0.5),
+    "memory": Memory(
+        DistributionSpec("exponential", 4 * MS),
+        DistributionSpec("exponential", 3 * MS),
+        ((40 * MS, 500), (30 * MS, 900)),
+        hot_and_cold(900, 0.2, 0.8),
+        spread=0.5,
+    ),
     "fork-bomb": PROCESS_PRESETS["fork_bomb"],
     "process": Process((("fork", 1.0), ("page_fault", 2.0)), ops_per_s=2000.0),
 }
@@ -39,6 +59,7 @@ def a_host(scheduler=None, seed=1):
         ListKind(),
         OnOffKind(),
         ServerKind(),
+        MemoryWorkerKind(),
         ReplayKind(),
         ProcessKind(),
         XenbakedKind(),
@@ -87,6 +108,31 @@ def test_what_a_domain_does_is_the_same_wherever_it_is(name, times_ms, num_vcpus
     for host in (alone, last):
         host.run_until(end_ns, inclusive=True)
     assert counters(last, 3) == counters(alone, 3)
+
+
+def test_a_balloon_that_was_on_its_way_gets_there_elsewhere():
+    """In the middle of a batch: the program's work is not lost, the batch begins anew, and pages stay counted."""
+    source, target = a_host(), a_host()
+    program = WorkList(((50 * MS, 10 * MS),))
+    Domctl(source).create_domain(1, program, memory_pages=20_000, max_memory_pages=30_000)
+    source.run_until(10 * MS)
+    Domctl(source).set_memory_target(1, 15_000)
+    source.run_until(12 * MS, inclusive=True)
+    assert source.sections["vcpu"]["in_kernel"].any()
+    pages = Domctl(source).memory(1)["pages"]
+    move(source, target, 1, program)
+    memory = Domctl(target).memory(1)
+    assert (memory["pages"], memory["max_pages"], memory["target_pages"]) == (pages, 30_000, 15_000)
+    target.run_until(100 * MS)
+    memory = Domctl(target).memory(1)
+    assert memory["pages"] == memory["initial_pages"] - memory["inflated_pages"] == 15_000
+    for host in (source, target):
+        sections = host.sections
+        assert sections["memory"]["pages"].sum() + sections["host_memory"]["free_pages"][0] == host.memory_pages
+    # 50 ms of work, and what the balloon took of the same CPU.
+    first, overhead_ns = Domctl(target).slot(1), int(target.sections["vcpu"]["overhead_ns"][0])
+    assert target.sections["domain"]["in_use"][first]
+    assert overhead_ns > 0
 
 
 @pytest.mark.parametrize("name", list(PROGRAMS))

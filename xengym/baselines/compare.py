@@ -39,8 +39,8 @@ class EpisodeResult(NamedTuple):
     switching: float
     goodput: float
     taken: float
-    swapping: float
-    ballooning: float
+    swapping: float = 0.0
+    ballooning: float = 0.0
 
 
 class Summary(NamedTuple):

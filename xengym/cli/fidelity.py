@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Annotated
 
 import typer
@@ -33,8 +34,8 @@ def fidelity(
     rows = [
         (
             error.name, f"{error.cpu_median_pct:.2f}", f"{error.cpu_worst_pct:.2f}", f"{error.energy_pct:+.2f}",
-            f"{error.violation_event_pct:.1f}", f"{error.violation_fluid_pct:.1f}", f"{error.move_pct:+.1f}",
-            f"{error.downtime_pct:+.1f}",
+            f"{error.violation_event_pct:.1f}", f"{error.violation_fluid_pct:.1f}",
+            *("-" if isnan(value) else f"{value:+.1f}" for value in (error.move_pct, error.downtime_pct)),
         )
         for error in errors
     ]  # fmt: skip

@@ -71,6 +71,9 @@ cdef class MemoryWorkerKind(QueueKind):
             ("memory_piece", np.asarray(<Piece[:1]>&_piece).dtype, max_vcpus),
         ]
 
+    def portable(self):
+        return [*QueueKind.portable(self), ("memory_work", 1, 0, ()), ("memory_piece", 0, 1, ())]
+
     def bind(self, HostCore host, int number, views):
         QueueKind.bind(self, host, number, views)
         cdef MemoryWork[::1] work = views["memory_work"]

@@ -47,7 +47,6 @@ cdef class HostCore(Hypervisor):
     cdef void job_done(self, int d, int v, int64_t response_ns) noexcept nogil
     cdef void segment_done(self, int v) noexcept nogil
     cdef void entered_hypervisor(self, int v, int64_t hypercalls, int64_t entries) noexcept nogil
-    cdef int64_t end_monitor_sample(self) noexcept nogil
 
     # The core of the hypervisor.
     cdef void run_balloon(self, int d) noexcept nogil

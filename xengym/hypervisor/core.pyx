@@ -77,17 +77,10 @@ cdef class GuestKind:
     cdef void timer(self, int v, int64_t now_ns) noexcept nogil:
         self.host.deliver_event(v)
 
-    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil:
-        pass
-
-    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil:
-        pass
+    cdef void domain_timer(self, int d, int64_t now_ns) noexcept nogil: pass
+    cdef void memory_changed(self, int d, int64_t now_ns) noexcept nogil: pass
+    cdef void device_timer(self, int number, int64_t now_ns) noexcept nogil: pass
+    cdef void traffic_changed(self, int d, int64_t now_ns) noexcept nogil: pass
 
 
 cdef inline PyObject* policy_of(HostCore host, int v) noexcept nogil:
@@ -206,14 +199,6 @@ cdef class HostCore(Hypervisor):
         """v made so many hypercalls; entries counts them and the faults or exits beside."""
         self.m.vcpu[v].hypercalls += hypercalls
         self.m.vcpu[v].hypervisor_entries += entries
-
-    cdef int64_t end_monitor_sample(self) noexcept nogil:
-        """A sample of the monitor ends; returns the trace records written for it since the start."""
-        cdef int v
-        for v in range(self.m.max_vcpus):
-            self.m.vcpu[v].allocated_min_ns = 0
-            self.m.vcpu[v].allocated_max_ns = 0
-        return self.m.clock.monitor_records
 
     cdef void run_balloon(self, int d) noexcept nogil: pass
     cdef void finish_balloon(self, int v) noexcept nogil: pass

@@ -18,6 +18,7 @@ class DomainImage(NamedTuple):
     counters: Any
     vcpus: tuple[VcpuImage, ...]
     timer_ns: int
+    memory: Any
     state: Any
 
 def save_domain(host: Host, domid: int) -> DomainImage: ...

@@ -10,7 +10,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from xengym.hypervisor.core cimport GuestKind
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport (
-    BLOCKED, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, Domain, Vcpu, domain_timer, guest_timer, is_current,
+    BLOCKED, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, Domain, Vcpu, domain_timer, guest_timer, is_current, program_left_ns,
 )
 from xengym.sim.timers cimport timer_disarm
 
@@ -46,6 +46,7 @@ class DomainImage(NamedTuple):
         counters: its ``DOMAIN_DTYPE`` record.
         vcpus: a ``VcpuImage`` each.
         timer_ns: when the domain's own timer fires; 2**63 - 1: not set.
+        memory: its ``DOMAIN_MEMORY_DTYPE`` record.
         state: what its kind saved.
     """
 
@@ -53,6 +54,7 @@ class DomainImage(NamedTuple):
     counters: object
     vcpus: tuple
     timer_ns: int
+    memory: object
     state: object
 
 
@@ -75,12 +77,12 @@ def save_domain(Host host, int domid):
         if is_current(&host.m, v):
             raise ValueError(f"domain {domid}: vCPU {vc.vcpu_in_domain} has not left its pCPU yet")
         vcpus.append(VcpuImage(
-            vc.work_left_ns, bool(vc.pause_flags & PAUSE_BLOCKED), bool(vc.pause_flags & PAUSE_DOWN), bool(vc.has_started),
+            program_left_ns(&host.m, v), bool(vc.pause_flags & PAUSE_BLOCKED), bool(vc.pause_flags & PAUSE_DOWN), bool(vc.has_started),
             bool(vc.event_pending), bool(vc.is_polling), host.m.timer[guest_timer(&host.m, v)].at_ns,
         ))
     return DomainImage(
         kind.name, host.arena.sections["domain"][d].copy(), tuple(vcpus), host.m.timer[domain_timer(&host.m, d)].at_ns,
-        _save_state(host, kind, d),
+        host.arena.sections["memory"][d].copy(), _save_state(host, kind, d),
     )
 
 
@@ -108,7 +110,14 @@ def load_domain(Host host, int domid, image, program, *, devices=None, **setting
         Its slot.
     """
     control = Domctl(host)
+    memory = image.memory
+    if "memory_pages" not in settings:
+        settings |= {
+            "memory_pages": int(memory["pages"] + memory["lent_pages"]), "max_memory_pages": int(memory["max_pages"]),
+            "min_memory_pages": int(memory["floor_pages"]),
+        }
     cdef int d = control.create_domain(domid, program, num_vcpus=len(image.vcpus), **settings)
+    _load_memory(host.arena.sections["memory"][d:d + 1], memory)
     cdef Domain* dom = &host.m.domain[d]
     cdef Vcpu* vc
     cdef int v
@@ -137,7 +146,17 @@ def load_domain(Host host, int domid, image, program, *, devices=None, **setting
         kind.load(d, image.state)
     else:
         load_rows(host, d, kind.portable(), image.state)
+    host.run_balloon(d)
     return d
+
+
+def _load_memory(record, saved):
+    """Take over what a domain's balloon and program have come to; a batch that was under way begins anew."""
+    if record["pages"][0] != saved["pages"] + saved["lent_pages"] or record["max_pages"][0] != saved["max_pages"]:
+        return  # it was given other memory
+    for name in record.dtype.names:
+        if name not in ("pages", "lent_pages", "batch_pages", "is_retrying", "reserved"):
+            record[name] = saved[name]
 
 
 def release_domain(Host host, int domid):

@@ -76,14 +76,13 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
 
     ## Arguments
 
-    Args:
-        scenario: name of a cluster (``xengym scenarios``), YAML file, or ``ClusterConfig``.
-        fidelity: ``"fluid"`` (each host's scheduler is replaced by its steady-state shares) or ``"event"`` (each host
-            is the full model).
-        split: ``"train"`` or ``"test"``: from which range episode seeds are drawn.
-        data: folder with traces for scenarios that replay them, or None: generators.
-        keeps_spare: the operator's rule looks after power; else all hosts stay on.
-        render_mode: ``"ansi"``, ``"rgb_array"`` or None.
+    - `scenario`: name of a cluster (`xengym scenarios`), YAML file, or `ClusterConfig`.
+    - `fidelity`: `"fluid"` (each host's scheduler is replaced by its steady-state shares) or `"event"` (each host is
+      the full model).
+    - `split`: `"train"` or `"test"`: from which range episode seeds are drawn.
+    - `data`: folder with traces for scenarios that replay them, or None: generators.
+    - `keeps_spare`: the operator's rule looks after power; else all hosts stay on.
+    - `render_mode`: `"ansi"`, `"rgb_array"` or None.
 
     ## Version History
 
@@ -266,9 +265,9 @@ class DatacenterEnv(ClusterEnv):
 
     `MultiDiscrete`: the move as in Cluster-v0, then for each domain slot a level of its weight and one of its cap.
     Level 0 is Xen's default (weight 256, no cap), so the action of zeros does nothing. Weights are `WEIGHT_LEVELS`,
-    caps `CAP_LEVELS` per cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that is
-    reserved (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does not
-    fit is not made.
+    caps `CAP_LEVELS` per cent of the domain's vCPUs. On hosts under SEDF the first level is the part of each vCPU that
+    is reserved (`RESERVED_FRACS`), and any level of the second but 0 takes extra time away; a reservation that does
+    not fit is not made.
 
     ## Observation Space
 
@@ -292,8 +291,7 @@ class DatacenterEnv(ClusterEnv):
 
     ## Arguments
 
-    Args:
-        scenario, fidelity, split, data, keeps_spare, render_mode: as of Cluster-v0.
+    As Cluster-v0.
 
     ## Version History
 

@@ -52,4 +52,3 @@ class ClusterEpisodes:
     def episode(self, seed: int) -> ClusterEpisode:
         """The episode of a given seed, whatever its split."""
         return ClusterEpisode(build_spec(self.config, seed=seed, data=self.data), seed)
-

@@ -97,8 +97,8 @@ cdef class OsHandover(OsStream):
         cdef OsVcpu* os = &self.os[v]
         cdef int job = os.program
         cdef int64_t left = os.set_aside_ns
-        if os.mode == MODE_PROGRAM and self.m.vcpu[v].work_left_ns != FOREVER:
-            left = self.m.vcpu[v].work_left_ns
+        if os.mode == MODE_PROGRAM and self._left_ns(v) != FOREVER:
+            left = self._left_ns(v)
         if left < 0 or not self._is_own(job, self.m.vcpu[v].domain):
             return None, int(os.owed_ns)
         own = requests if job >> JOB_SHIFT == JOB_REQUEST else loops
