@@ -41,7 +41,7 @@ def test_consolidation_saves_energy_on_the_small_cluster_and_the_table_says_the_
     assert "fluid fidelity; median over the episodes [95 % bootstrap interval]" in table
     assert "energy kWh" in table
     write_cluster_csv(results, tmp_path / "all.csv")
-    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["policy"] for row in rows] == ["never", "consolidation"] * 2
     assert float(rows[0]["energy_kwh"]) == results[0].totals.energy_kwh
     plot_clusters(results, tmp_path / "all.png", title="two")
