@@ -61,6 +61,10 @@ def _print_clusters(report: dict[str, Any]) -> None:
     rows.append(["masks of all moves, {} hosts, {} domains".format(*MASK_SIZE),
     f"{report['masks_per_s']:.0f} masks/s", "",
                  f">= {wanted['masks_per_s']} masks/s"])  # fmt: skip
+    rows.append(["Cluster-v0, fluid, 100 hosts, 1000 domains", f"{report['cluster_env_steps_per_s']:.0f} steps/s", "",
+                 f">= {wanted['cluster_env_steps_per_s']} steps/s"])  # fmt: skip
+    rows.append(["live moves under SPECweb99, engine alone", f"{report['engine_moves_per_s']:.0f} moves/s", "", ""])
+    rows.append(["cluster-small, full hosts, one move", f"{report['full_hosts_factor']:.0f} x real time", "", ""])
     print("clusters at fluid fidelity, measured once")
     print(text_table(["what", "measured", "beside", "wanted"], rows, left=3))
 
