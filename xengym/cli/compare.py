@@ -72,7 +72,9 @@ def compare(
     cluster, all placement rules and migration policies are compared.
     """
     if is_cluster(scenario):
-        refuse_with_cluster(scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits, "--balloons": balloons})
+        refuse_with_cluster(
+            scenario, {"--scheduler": scheduler, "--victim": victim, "--limits": limits, "--balloons": balloons}
+        )
         compare_cluster(
             scenario, episodes=episodes, policies=policy, placements=placement, seed=seed, data=data,
             fidelity=fidelity or "fluid", csv=csv, picture=picture, as_json=as_json,
