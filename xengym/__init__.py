@@ -39,7 +39,7 @@ gym.register(
     vector_entry_point="xengym.envs.driver_domain.vector:DriverDomainVectorEnv",
 )
 
-#: A cluster of hosts; the agent moves domains between them, or lets them be. Both fidelities, native batch, action masks.
+#: A cluster of hosts; the agent moves domains between them, or not. Both fidelities, native batch, action masks.
 gym.register(
     id="xengym/Cluster-v0",
     entry_point="xengym.envs.cluster.env:ClusterEnv",

@@ -42,8 +42,8 @@ def copies(c: EventCluster, slot: int) -> list[tuple[int, bool]]:
     found = []
     for number, machine in enumerate(c.machines):
         domains = machine.host.sections["domain"]
-        for d in np.flatnonzero((domains["in_use"] != 0) & (domains["domid"] == slot + 1)):
-            found.append((number, bool(domains["pause_count"][d])))
+        here = np.flatnonzero((domains["in_use"] != 0) & (domains["domid"] == slot + 1))
+        found += [(number, bool(domains["pause_count"][d])) for d in here]
     return found
 
 

@@ -17,7 +17,8 @@ WIDTH, HEIGHT = 960, 540
 _PAPER, _INK, _GRID = (255, 255, 255), (40, 40, 40), (225, 225, 225)
 _GRANTED, _MISSED, _DOM0, _MEMORY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (86, 180, 233)
 _LEGEND = (
-    ("memory", _MEMORY), ("CPU used", _GRANTED), ("Dom0, for moves", _DOM0), ("missed", _MISSED), ("off", (205, 205, 205))
+    ("memory", _MEMORY), ("CPU used", _GRANTED), ("Dom0, for moves", _DOM0), ("missed", _MISSED),
+    ("off", (205, 205, 205)),
 )  # fmt: skip
 #: What a bar's full height stands for, in times the host's capacity.
 _MOST = 1.5
