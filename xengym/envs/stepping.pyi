@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.envs.pooled import PooledBatch
 from xengym.hypervisor.host import Host
 from xengym.monitor.interval import IntervalMonitor
 
@@ -26,11 +27,8 @@ class Stepper:
     def extras(self) -> dict[str, int]: ...
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any]]: ...
 
-class BatchStepper:
-    num_threads: int
-    num_envs: int
+class BatchStepper(PooledBatch):
     def __init__(self, steppers: Sequence[Stepper], num_threads: int) -> None: ...
-    def replace(self, index: int, stepper: Stepper) -> None: ...
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[

@@ -6,11 +6,11 @@ Hosts share nothing, so what comes out of a batch does not depend on the number 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
 from xengym.envs.host.rewards cimport NUM_TERMS
+from xengym.envs.pooled cimport PooledBatch
 from xengym.hypervisor.host cimport Host
 from xengym.monitor.interval cimport IntervalMonitor
-from xengym.sim.worker_pool cimport WorkerPool, pool_create, pool_destroy, pool_run
+from xengym.sim.worker_pool cimport pool_run
 
 import numpy as np
 
@@ -153,7 +153,7 @@ cdef void step_one(void* argument, int i) noexcept nogil:
         (<Stepper>stepper).write_masks(job.masks + <Py_ssize_t>i * job.num_masks)
 
 
-cdef class BatchStepper:
+cdef class BatchStepper(PooledBatch):
     """Steps many hosts in one call.
 
     Args:
@@ -161,38 +161,16 @@ cdef class BatchStepper:
         num_threads: threads to use, the caller's included, at least 1.
     """
 
-    cdef list steppers
     cdef BatchJob job
-    cdef WorkerPool* pool
-    cdef readonly int num_threads
-    cdef readonly int num_envs
 
     def __init__(self, steppers, int num_threads):
-        cdef Stepper first = steppers[0]
-        self.steppers = list(steppers)
-        self.num_envs = len(self.steppers)
-        self.num_threads = max(1, min(num_threads, self.num_envs))
+        self.gather(steppers, Stepper, num_threads, step_one, &self.job)
+        self.job.steppers = self.pointers
+        cdef Stepper first = self.steppers[0]
         self.job.num_features = first.num_features
         self.job.num_domains = first.num_domains
         self.job.num_masks = first.num_masks
         self.job.num_extras = len(first.extra_names)
-        self.job.steppers = <PyObject**>malloc(self.num_envs * sizeof(PyObject*))
-        if self.job.steppers == NULL:
-            raise MemoryError("batch")
-        for i, stepper in enumerate(self.steppers):
-            self.job.steppers[i] = <PyObject*>(<Stepper?>stepper)
-        self.pool = pool_create(step_one, &self.job, self.num_envs, self.num_threads)
-        if self.pool == NULL:
-            raise MemoryError("thread pool")
-
-    def __dealloc__(self):
-        pool_destroy(self.pool)
-        free(self.job.steppers)
-
-    def replace(self, int index, Stepper stepper):
-        """Put another host in a place of the batch, for its next episode."""
-        self.steppers[index] = stepper
-        self.job.steppers[index] = <PyObject*>stepper
 
     def step(self, actions):
         """Take one action in every host.

@@ -241,6 +241,18 @@ cdef inline int site_link(const ClusterClock* clock, int source, int target) noe
 cdef inline int num_links(const ClusterClock* clock) noexcept nogil:
     return site_link(clock, clock.num_sites, 0)
 
+cdef inline void set_watts(ClusterHost* h) noexcept nogil:
+    """Power that follows from a host's state and from what it gives out."""
+    cdef double used = (h.granted_pcpus + h.dom0_pcpus) / h.capacity_pcpus
+    if h.power == POWER_ON:
+        h.watts = h.idle_watts + (h.busy_watts - h.idle_watts) * (used if used < 1.0 else 1.0)
+    elif h.power == POWER_WAKING:
+        h.watts = h.busy_watts
+    elif h.power == POWER_SUSPENDING:
+        h.watts = h.idle_watts
+    else:
+        h.watts = h.suspended_watts
+
 cdef inline double reservation_pcpus(const ClusterDomain* d, const ClusterHost* h) noexcept nogil:
     """SEDF: what the domain has reserved on that host, in reference pCPUs."""
     if d.period_ns <= 0:

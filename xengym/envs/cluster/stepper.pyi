@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.envs.pooled import PooledBatch
 from xengym.hypervisor.cluster.fluid import FluidCluster
 from xengym.hypervisor.cluster.interface import Cluster
 
@@ -43,11 +44,8 @@ class ClusterStepper:
     ) -> tuple[list[int], NDArray[np.float32], float, bool, dict[str, float]]: ...
     def step(self, action: NDArray[np.int64]) -> tuple[NDArray[np.float32], float, bool, dict[str, Any]]: ...
 
-class BatchClusterStepper:
-    num_threads: int
-    num_envs: int
+class BatchClusterStepper(PooledBatch):
     def __init__(self, steppers: Sequence[ClusterStepper], num_threads: int) -> None: ...
-    def replace(self, index: int, stepper: ClusterStepper) -> None: ...
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], dict[str, Any]]: ...

@@ -8,16 +8,16 @@ is kept as a spare, further ones are suspended; when there is no empty one, one 
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
 from xengym.envs.cluster.observations cimport (
     NUM_DOMAIN, NUM_GLOBAL, NUM_HOST, DomainMark, Scale, encode_cluster,
 )
+from xengym.envs.pooled cimport PooledBatch
 from xengym.hypervisor.cluster.fluid cimport FluidCluster
 from xengym.machine.cluster_state cimport (
     ACCEPTED, POWER_ON, POWER_SUSPENDED, POWER_WAKING, SHARES_SEDF, ClusterClock, ClusterDomain, ClusterHost, reservation_pcpus,
 )
 from xengym.policies.control.placement cimport fill_move_mask
-from xengym.sim.worker_pool cimport WorkerPool, pool_create, pool_destroy, pool_run
+from xengym.sim.worker_pool cimport pool_run
 
 import numpy as np
 
@@ -356,7 +356,7 @@ cdef void _step_one(void* argument, int i) noexcept nogil:
     (<ClusterStepper>stepper).write_masks(job.masks + <Py_ssize_t>i * job.num_masks)
 
 
-cdef class BatchClusterStepper:
+cdef class BatchClusterStepper(PooledBatch):
     """Steps many clusters of fluid fidelity in one call.
 
     Args:
@@ -364,37 +364,15 @@ cdef class BatchClusterStepper:
         num_threads: threads to use, the caller's included, at least 1.
     """
 
-    cdef list steppers
     cdef ClusterJob job
-    cdef WorkerPool* pool
-    cdef readonly int num_threads
-    cdef readonly int num_envs
 
     def __init__(self, steppers, int num_threads):
-        cdef ClusterStepper first = steppers[0]
-        self.steppers = list(steppers)
-        self.num_envs = len(self.steppers)
-        self.num_threads = max(1, min(num_threads, self.num_envs))
+        self.gather(steppers, ClusterStepper, num_threads, _step_one, &self.job)
+        self.job.steppers = self.pointers
+        cdef ClusterStepper first = self.steppers[0]
         self.job.num_actions = first.num_actions
         self.job.num_features = first.num_features
         self.job.num_masks = first.num_masks
-        self.job.steppers = <PyObject**>malloc(self.num_envs * sizeof(PyObject*))
-        if self.job.steppers == NULL:
-            raise MemoryError("batch")
-        for i, stepper in enumerate(self.steppers):
-            self.job.steppers[i] = <PyObject*>(<ClusterStepper?>stepper)
-        self.pool = pool_create(_step_one, &self.job, self.num_envs, self.num_threads)
-        if self.pool == NULL:
-            raise MemoryError("thread pool")
-
-    def __dealloc__(self):
-        pool_destroy(self.pool)
-        free(self.job.steppers)
-
-    def replace(self, int index, ClusterStepper stepper):
-        """Put another cluster in a place of the batch, for its next episode."""
-        self.steppers[index] = stepper
-        self.job.steppers[index] = <PyObject*>stepper
 
     def step(self, actions):
         """Take one action in every cluster.

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xengym.envs.pooled import PooledBatch
 from xengym.hypervisor.wide_move import WideMove
 
 MOVE_TERMS: tuple[tuple[str, str], ...]
@@ -32,11 +33,8 @@ class MoveStepper:
     def figures(self) -> dict[str, Any]: ...
     def step(self, action: NDArray[Any]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]: ...
 
-class BatchMoveStepper:
-    num_threads: int
-    num_envs: int
+class BatchMoveStepper(PooledBatch):
     def __init__(self, steppers: Sequence[MoveStepper], num_threads: int) -> None: ...
-    def replace(self, index: int, stepper: MoveStepper) -> None: ...
     def step(
         self, actions: NDArray[Any]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], dict[str, Any]]: ...

@@ -4,14 +4,14 @@ A step needs no interpreter, so a batch of moves is stepped on threads; moves sh
 """
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
 from xengym.envs.wan_migration.observations cimport NUM_FEATURES, Sample, encode_move, subtract_sample, take_sample
+from xengym.envs.pooled cimport PooledBatch
 from xengym.hypervisor.wide_area cimport WideMove as Parts, is_over, wide_fail, wide_run
 from xengym.hypervisor.wide_move cimport WideMove
 from xengym.machine.migration_state cimport REASON_CANCELLED, STAGE_DONE, STAGE_PRECOPY, STAGE_ROUND_END
 from xengym.mechanisms.disk_copy cimport image_bytes
 from xengym.sim.random cimport exact_exp
-from xengym.sim.worker_pool cimport WorkerPool, pool_create, pool_destroy, pool_run
+from xengym.sim.worker_pool cimport pool_run
 
 import numpy as np
 
@@ -259,7 +259,7 @@ cdef void step_one(void* argument, int i) noexcept nogil:
     )
 
 
-cdef class BatchMoveStepper:
+cdef class BatchMoveStepper(PooledBatch):
     """Steps many moves in one call.
 
     Args:
@@ -267,33 +267,11 @@ cdef class BatchMoveStepper:
         num_threads: threads to use, the caller's included, at least 1.
     """
 
-    cdef list steppers
     cdef MoveJob job
-    cdef WorkerPool* pool
-    cdef readonly int num_threads
-    cdef readonly int num_envs
 
     def __init__(self, steppers, int num_threads):
-        self.steppers = list(steppers)
-        self.num_envs = len(self.steppers)
-        self.num_threads = max(1, min(num_threads, self.num_envs))
-        self.job.steppers = <PyObject**>malloc(self.num_envs * sizeof(PyObject*))
-        if self.job.steppers == NULL:
-            raise MemoryError("batch")
-        for i, stepper in enumerate(self.steppers):
-            self.job.steppers[i] = <PyObject*>(<MoveStepper?>stepper)
-        self.pool = pool_create(step_one, &self.job, self.num_envs, self.num_threads)
-        if self.pool == NULL:
-            raise MemoryError("thread pool")
-
-    def __dealloc__(self):
-        pool_destroy(self.pool)
-        free(self.job.steppers)
-
-    def replace(self, int index, MoveStepper stepper):
-        """Put another stepper in a place of the batch, for its next episode."""
-        self.steppers[index] = stepper
-        self.job.steppers[index] = <PyObject*>stepper
+        self.gather(steppers, MoveStepper, num_threads, step_one, &self.job)
+        self.job.steppers = self.pointers
 
     def step(self, actions):
         """Take one action in every move.

@@ -15,7 +15,7 @@ from xengym.hypervisor.migration cimport is_standing_still
 from xengym.machine.cluster_state cimport (
     ACCEPTED, LINK_SEND, NO_GROUP, NO_HOST, NO_MOVE, POWER_FAILED, POWER_ON, POWER_SUSPENDED, POWER_SUSPENDING, POWER_WAKING,
     REFUSED_NO_SLOT, SHARES_SEDF, ClusterClock, ClusterDomain, ClusterHost, ClusterLink, ClusterMove, ClusterSite, host_link,
-    num_links, rack_link, reservation_pcpus, site_link,
+    num_links, rack_link, reservation_pcpus, set_watts, site_link,
 )
 from xengym.machine.migration_state cimport Migration, WorkingSet
 from xengym.policies.control.placement cimport choose_host, fit_reason, mask_scratch_bytes
@@ -182,7 +182,7 @@ cdef class FluidState:
         cdef ClusterDomain* d
         cdef int n = 0
         cdef int i
-        cdef double demand = 0.0, total = 0.0, activity, most, used_frac
+        cdef double demand = 0.0, total = 0.0, activity, most
         cdef bint is_sedf = host.shares == SHARES_SEDF
         host.is_stale = 0
         host.dom0_pcpus = <double>self.a.link[host_link(h, 0)].used_bytes_per_s * self.a.clock.dom0_s_per_byte
@@ -218,15 +218,7 @@ cdef class FluidState:
                 self.set_activity(d.move, activity)
         host.demand_pcpus = demand
         host.granted_pcpus = total
-        used_frac = min(1.0, (total + host.dom0_pcpus) / host.capacity_pcpus)
-        if host.power == POWER_ON:
-            host.watts = host.idle_watts + (host.busy_watts - host.idle_watts) * used_frac
-        elif host.power == POWER_WAKING:
-            host.watts = host.busy_watts
-        elif host.power == POWER_SUSPENDING:
-            host.watts = host.idle_watts
-        else:
-            host.watts = host.suspended_watts
+        set_watts(host)
 
     cdef void set_activity(self, int move, double activity) noexcept nogil:
         pass

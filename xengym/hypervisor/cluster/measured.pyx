@@ -7,7 +7,7 @@ and calls `take_measures` before time goes on.
 from libc.stdint cimport INT64_MAX, int64_t
 from xengym.hypervisor.cluster.fluid cimport FluidCluster
 from xengym.hypervisor.migration cimport is_standing_still
-from xengym.machine.cluster_state cimport NO_MOVE, POWER_ON, POWER_SUSPENDING, POWER_WAKING, ClusterDomain, ClusterHost
+from xengym.machine.cluster_state cimport NO_MOVE, POWER_ON, ClusterDomain, ClusterHost, set_watts
 from xengym.machine.migration_state cimport STAGE_DISK, STAGE_PRECOPY, STAGE_STOP_AND_COPY, Migration
 
 import numpy as np
@@ -101,13 +101,4 @@ cdef class MeasuredCluster(FluidCluster):
             i = d.next_on_host
         host.demand_pcpus = demand
         host.granted_pcpus = total
-        if host.power == POWER_ON:
-            host.watts = host.idle_watts + (host.busy_watts - host.idle_watts) * min(
-                1.0, (total + host.dom0_pcpus) / host.capacity_pcpus
-            )
-        elif host.power == POWER_WAKING:
-            host.watts = host.busy_watts
-        elif host.power == POWER_SUSPENDING:
-            host.watts = host.idle_watts
-        else:
-            host.watts = host.suspended_watts
+        set_watts(host)
