@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from xengym.hypervisor.cluster.fluid import FluidCluster
 from xengym.hypervisor.cluster.interface import Cluster
-from xengym.hypervisor.cluster.specs import ClusterSpec, DemandTable, DomainSpec, HostSpec
+from xengym.hypervisor.cluster.specs import ClusterSpec, DemandTable, DomainSpec, HostSpec, LinkSpec
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.move_spec import MoveSpec
 from xengym.machine.cluster_state import POWERS
@@ -101,6 +101,21 @@ def test_a_move_takes_as_long_as_in_the_fluid_cluster(kind):
     (event_ns, event_down_ns), (fluid_ns, fluid_down_ns) = results
     assert event_ns == pytest.approx(fluid_ns, rel=0.1)
     assert event_down_ns == pytest.approx(fluid_down_ns, rel=0.35)
+
+
+def test_uplinks_between_racks_bound_the_streams_that_cross_them():
+    hosts = [HostSpec(4, 20_000, rack=i // 2) for i in range(4)]
+    spec = a_spec(hosts=hosts, racks=(LinkSpec(5e6), LinkSpec(5e6)))
+    durations = []
+    for c in (EventCluster(spec, seed=5), FluidCluster(spec)):
+        c.run_until(3 * S_NS)
+        assert c.order_move(0, 2) == 0
+        assert c.order_move(1, 3) == 0
+        c.run_until(40 * S_NS)
+        assert c.domains["moves"][:2].tolist() == [1, 1]
+        durations.append(int(c.clock["move_ns"][0]))
+    assert durations[0] == pytest.approx(durations[1], rel=0.15)
+    assert durations[0] > 2 * SMALL.pages * 4096 / 2.5e6 * S_NS
 
 
 def test_work_goes_along_and_the_clock_of_the_demand_goes_on():

@@ -47,6 +47,7 @@ _STANDING_TURN_NS = 2 * MS_NS
 _SHORTEST_TURN_NS = MS_NS
 _WINDOW_NS = S_NS
 _QUEUE_SLOTS = 4096
+_SIMULATED_LINKS = 4
 #: SEDF knows no reservation of nothing.
 _LEAST_SLICE_NS = 5_000
 _ON = POWERS.index("on")
@@ -171,7 +172,7 @@ class EventCluster:
     def _turn(self, end_ns: int) -> None:
         begin_ns = self.now_ns
         for slot, mover in self._movers.items():
-            mover.set_rate(float(self.moves["wanted_bytes_per_s"][slot]))
+            mover.set_rate(self._rate(slot))
             mover.exchange()
         for machine in self.machines:
             machine.host.run_until(end_ns, inclusive=True)
@@ -182,6 +183,21 @@ class EventCluster:
         self.books.take_measures()
         self.books.run_until(end_ns)
         self._obey()
+
+    def _rate(self, slot: int) -> float:
+        """What a move's stream may send: what it wants, within its part of the uplinks and of the link between sites.
+
+        Dom0's processors and network cards, the first links of its way, are simulated.
+        """
+        way = self.moves["links"][slot][: self.moves["num_links"][slot]]
+        rate = float(self.moves["wanted_bytes_per_s"][slot])
+        for link in way[_SIMULATED_LINKS:]:
+            one = self.links[link]
+            others = [self.moves["links"][k][: self.moves["num_links"][k]] for k in self._movers]
+            least = one["bytes_per_s"] * self.clock["least_move_frac"][0]
+            room = max(one["bytes_per_s"] - one["guest_bytes_per_s"], least) * one["is_up"]
+            rate = min(rate, float(room) / sum(link in other for other in others))
+        return rate
 
     def _cpu_times(self) -> _CpuTimes:
         """CPU time of all so far."""
