@@ -139,6 +139,27 @@ def test_parameters_reach_the_host_and_go_along():
     assert Domctl(c.machines[2].host).domain_params(1) == {"weight": 777, "cap": 40}
 
 
+def test_a_snapshot_keeps_the_parameters_that_a_move_takes_along():
+    c = EventCluster(a_spec())
+    c.run_until(S_NS)
+    c.order_move(0, 2)
+    c.run_until(S_NS + S_NS // 10)
+    state = c.snapshot()
+    c.set_params(0, weight=777)
+    c.restore(state)
+    c.set_params(1, weight=500)
+    c.run_until(15 * S_NS)
+    assert Domctl(c.machines[2].host).domain_params(1) == {"weight": 256, "cap": 0}
+    c.restore(state)
+    c.run_until(15 * S_NS)
+    assert Domctl(c.machines[2].host).domain_params(1) == {"weight": 256, "cap": 0}
+
+
+def test_clusters_of_neighbouring_seeds_share_no_stream():
+    seeds = [{machine.host.seed for machine in EventCluster(a_spec(), seed=seed).machines} for seed in (1, 2)]
+    assert len(seeds[0] | seeds[1]) == 6
+
+
 @pytest.mark.parametrize("what", ["link", "source", "target"])
 @pytest.mark.parametrize("stage", ["reservation", "pre-copy", "stop-and-copy", "commitment", "activation"])
 def test_a_failure_at_any_stage_leaves_one_copy(stage, what):

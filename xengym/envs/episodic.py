@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xengym.envs.host.rewards import REWARD_TERMS
+from xengym.envs.options import known_options
 from xengym.envs.stepping import Stepper
 from xengym.hypervisor.domctl import Domctl
 from xengym.hypervisor.host import Host
@@ -95,12 +96,7 @@ class EpisodicHostEnv(gym.Env[NDArray[np.float32], NDArray[Any]], Generic[Steppe
             ValueError: an option is unknown or impossible.
         """
         super().reset(seed=seed)
-        options = options or {}
-        unknown = set(options) - set(_RESET_OPTIONS)
-        if unknown:
-            raise ValueError(
-                f"reset: unknown option {', '.join(sorted(unknown))}; expected {' or '.join(_RESET_OPTIONS)}"
-            )
+        options = known_options(options, _RESET_OPTIONS)
         if "episode_seed" in options:
             episode = self.episodes.episode(options["episode_seed"])
         else:

@@ -7,6 +7,7 @@ is up to the processors and cards of both hosts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,13 +74,14 @@ class Mover:
 
     def state(self) -> dict[str, Any]:
         """What ``from_state`` goes on from, beside the hosts' own state."""
-        return {name: value for name, value in vars(self).items() if name not in ("source", "target")}
+        state = {name: value for name, value in vars(self).items() if name not in ("source", "target")}
+        return {**state, "settings": copy.deepcopy(self.settings)}
 
     @classmethod
     def from_state(cls, source: Endpoint, target: Endpoint, state: dict[str, Any]) -> Mover:
         """A move that was under way, between hosts that have been restored."""
         mover = cls.__new__(cls)
-        vars(mover).update(state, source=source, target=target)
+        vars(mover).update(state, source=source, target=target, settings=copy.deepcopy(state["settings"]))
         return mover
 
     def set_rate(self, bytes_per_s: float) -> None:

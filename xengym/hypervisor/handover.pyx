@@ -6,11 +6,10 @@ fired at the source; one that is overdue fires at once. What the guest's program
 them wait for an event, and the domain's own counters go along. What the source's scheduler thought of it does not: at the
 destination it is a new domain with the same parameters, as under Xen's tools.
 """
-from libc.stdint cimport INT64_MAX, int64_t
-from xengym.hypervisor.core cimport GuestKind
+from libc.stdint cimport INT64_MAX
 from xengym.hypervisor.host cimport Host
 from xengym.machine.state cimport (
-    BLOCKED, OFFLINE, PAUSE_BLOCKED, PAUSE_DOWN, Domain, Vcpu, domain_timer, guest_timer, is_current, program_left_ns,
+    BLOCKED, PAUSE_BLOCKED, PAUSE_DOWN, Domain, Vcpu, domain_timer, guest_timer, is_current, program_left_ns,
 )
 from xengym.sim.timers cimport timer_disarm
 

@@ -7,22 +7,21 @@ place otherwise. What a move costs in time beside the copying (`Migration.suspen
 
 A regular move (`MOVE_STOP`) stops the domain before the first page. In self-migration (Hansen and Jul 2004; Clark et al.,
 section 4.3) the guest copies itself: it stops in two stages, first everything but the copying, whose own writes go to a
-buffer (`mechanisms/shadow_buffer`), then the copying, too, which only sends the buffer. A device that the guest reaches past the hypervisor (Nomad, 2007) is drained
-before the stop, its handles are translated and its queues resumed at the destination.
+buffer (`mechanisms/shadow_buffer`), then the copying, too, which only sends the buffer. A device that the guest reaches past
+the hypervisor (Nomad, 2007) is drained before the stop, its handles are translated and its queues resumed at the destination.
 
 Time passes piece by piece (`migration_run`), at the rate that link and processors grant; who grants is somebody else's
 concern, and so is what comes after a round (`policies/control/precopy_rules`, or an agent).
 """
 from libc.stdint cimport int64_t
-from libc.string cimport memset
 from xengym.machine.migration_state cimport (
-    MAX_REGIONS, MOVE_SELF, MOVE_STOP, REASON_NONE, STAGE_ABORTED, STAGE_ACTIVATION, STAGE_COMMITMENT, STAGE_DISK, STAGE_DONE,
+    MOVE_SELF, MOVE_STOP, REASON_NONE, STAGE_ABORTED, STAGE_ACTIVATION, STAGE_COMMITMENT, STAGE_DISK, STAGE_DONE,
     STAGE_NONE, STAGE_PRECOPY, STAGE_PRE_MIGRATION, STAGE_RESERVATION, STAGE_ROUND_END, STAGE_STOP_AND_COPY, Migration,
     WorkingSet,
 )
 from xengym.mechanisms.precopy cimport begin_round, copy_for, end_round, pages_to_send, take_dirty
 from xengym.mechanisms.shadow_buffer cimport buffered_pages
-from xengym.mechanisms.working_set cimport region_pages, write_for
+from xengym.mechanisms.working_set cimport region_pages
 from xengym.policies.control.precopy_rules cimport RoundAnswer, after_round
 
 

@@ -6,7 +6,7 @@ from xengym.hypervisor.migration cimport (
     migration_stop, migration_wanted_bytes_per_s,
 )
 from xengym.machine.migration_state cimport (
-    MAX_ROUNDS, REASON_CANCELLED, REASON_LINK, STAGE_ABORTED, STAGE_DISK, STAGE_DONE, STAGE_NONE, STAGE_ROUND_END, Migration, WorkingSet,
+    MAX_ROUNDS, REASON_LINK, STAGE_DISK, STAGE_DONE, STAGE_NONE, STAGE_ROUND_END, Migration, WorkingSet,
 )
 from xengym.mechanisms.precopy cimport all_dirty_pages
 from xengym.mechanisms.working_set cimport clear_log, region_pages, write_for

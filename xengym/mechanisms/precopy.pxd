@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t
 from xengym.machine.migration_state cimport (
     MAX_ROUNDS, STAGE_PRECOPY, STAGE_ROUND_END, Migration, WorkingSet,
 )
-from xengym.mechanisms.working_set cimport clear_log, dirty_pages, dirty_part, exposure_per_ns, most_exposure, write_for, written_part
+from xengym.mechanisms.working_set cimport clear_log, dirty_pages, exposure_per_ns, most_exposure, write_for, written_part
 
 cdef enum:
     PAGE_BYTES = 4096

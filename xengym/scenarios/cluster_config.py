@@ -6,10 +6,8 @@ and expected.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -399,21 +397,3 @@ def parse_cluster(data: Any, source: str) -> ClusterConfig:
         return ClusterConfig.model_validate(data)
     except ValidationError as error:
         raise ScenarioError(explain(error, source)) from error
-
-
-def read_yaml(path: Path) -> Any:
-    """Plain data of a YAML file.
-
-    Raises:
-        ScenarioError: missing, or not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path}: is not UTF-8 text (byte {error.start})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise ScenarioError(f"{path}{line}: is not YAML: {getattr(error, 'problem', error)}") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from xengym.scenarios.cluster_config import ClusterConfig, parse_cluster, read_yaml
-from xengym.scenarios.config import ScenarioError
+from xengym.scenarios.cluster_config import ClusterConfig, parse_cluster
+from xengym.scenarios.config import ScenarioError, read_yaml
 
 CLUSTERS_DIR = Path(__file__).resolve().parent / "clusters"
 

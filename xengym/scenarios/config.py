@@ -371,15 +371,14 @@ def parse_scenario(data: Any, source: str) -> ScenarioConfig:
         raise ScenarioError(explain(error, source)) from error
 
 
-def load_scenario_file(path: str | Path) -> ScenarioConfig:
-    """Load a scenario from a YAML file (no code is run, nothing is evaluated).
+def read_yaml(path: Path) -> Any:
+    """Plain data of a YAML file (no code is run, nothing is evaluated).
 
     Raises:
-        ScenarioError: missing, not YAML, or not a scenario.
+        ScenarioError: missing, or not YAML.
     """
-    path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -388,4 +387,13 @@ def load_scenario_file(path: str | Path) -> ScenarioConfig:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         raise ScenarioError(f"{path}{line}: is not YAML: {getattr(error, 'problem', error)}") from error
-    return parse_scenario(data, str(path))
+
+
+def load_scenario_file(path: str | Path) -> ScenarioConfig:
+    """Load a scenario from a YAML file.
+
+    Raises:
+        ScenarioError: missing, not YAML, or not a scenario.
+    """
+    path = Path(path)
+    return parse_scenario(read_yaml(path), str(path))

@@ -86,16 +86,16 @@ class EventCluster:
 
     def __init__(self, spec: ClusterSpec, *, seed: int = 0) -> None:
         self.books = MeasuredCluster(spec, seed=seed)
-        self.machines = [_make_machine(spec, host, seed + number) for number, host in enumerate(spec.hosts)]
+        # Not seed + number: then the next seed's cluster would share all hosts' streams but one.
+        seeds = np.random.SeedSequence(seed).generate_state(len(spec.hosts), np.uint64)
+        self.machines = [_make_machine(spec, host, int(one)) for host, one in zip(spec.hosts, seeds, strict=True)]
         num_slots = len(self.books.domains)
         self._serials = np.full(num_slots, -1)
         self._places = np.full(num_slots, -1)
-        self._gotten_ns = np.zeros(num_slots, dtype=np.int64)
         self._before_ns = np.zeros(num_slots, dtype=np.int64)
         self._movers: dict[int, Mover] = {}
         self._history: deque[_CpuTimes] = deque()
         self._dead: set[int] = set()
-        self._demand_rows: dict[tuple[int, float], Replay] = {}
         self._obey()
         self._history.append(self._cpu_times())
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from xengym.hypervisor.move_spec import MoveSpec
@@ -22,7 +21,7 @@ from xengym.hypervisor.wide_spec import (
 )
 from xengym.machine.memory_model import MAX_REGIONS, PAGE_BYTES, MemoryModel, Region
 from xengym.scenarios.closed import Closed, Fraction, NonNegativeMs
-from xengym.scenarios.config import ScenarioError, explain
+from xengym.scenarios.config import ScenarioError, explain, read_yaml
 from xengym.scenarios.episodes import SEED_RANGES
 
 MIB = 1 << 20
@@ -313,13 +312,7 @@ def load_move_scenario(scenario: str | Path | MoveScenario) -> MoveScenario:
                 f"unknown migration {str(scenario)!r}; expected a path to a .yaml file or one of {names}"
             )
         path = NAMED_DIR / f"{scenario}.yaml"
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{path}: is not YAML: {error}") from error
-    return parse_move_scenario(data, str(path))
+    return parse_move_scenario(read_yaml(path), str(path))
 
 
 class MoveEpisode(NamedTuple):

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from xengym.envs.cluster.episodes import ClusterEpisode, ClusterEpisodes
 from xengym.envs.cluster.stepper import CAP_LEVELS, CLUSTER_TERMS, WEIGHT_LEVELS, ClusterStepper
+from xengym.envs.options import known_options
 from xengym.hypervisor.cluster.interface import Cluster
 from xengym.render.cluster_frame import cluster_table, draw_cluster
 from xengym.scenarios.cluster_build import FIDELITIES, make_cluster
 from xengym.scenarios.cluster_config import ClusterConfig
 from xengym.units import s_to_ns
-
-_RESET_OPTIONS = ("episode_seed",)
 
 
 class ClusterSnapshot(NamedTuple):
@@ -150,10 +149,7 @@ class ClusterEnv(gym.Env[NDArray[np.float32], Any]):
             ValueError: an option is unknown.
         """
         super().reset(seed=seed)
-        options = options or {}
-        unknown = set(options) - set(_RESET_OPTIONS)
-        if unknown:
-            raise ValueError(f"reset: unknown option {', '.join(sorted(unknown))}; expected {_RESET_OPTIONS[0]}")
+        options = known_options(options, ("episode_seed",))
         if "episode_seed" in options:
             self.episode = self.episodes.episode(options["episode_seed"])
         else:

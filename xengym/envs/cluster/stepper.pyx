@@ -9,7 +9,7 @@ is kept as a spare, further ones are suspended; when there is no empty one, one 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 from xengym.envs.cluster.observations cimport (
-    NUM_DOMAIN, NUM_GLOBAL, NUM_HOST, DomainMark, Scale, encode_cluster,
+    NUM_DOMAIN, NUM_GLOBAL, NUM_HOST, DomainMark, encode_cluster,
 )
 from xengym.envs.pooled cimport PooledBatch
 from xengym.hypervisor.cluster.fluid cimport FluidCluster

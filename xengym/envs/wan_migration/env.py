@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from xengym.envs.options import known_options
 from xengym.envs.wan_migration.stepper import DELAY_LEVELS_MS, MOVE_TERMS, RATE_LEVELS, MoveStepper
 from xengym.hypervisor.wide_move import WideMove
 from xengym.machine.migration_state import REASONS
@@ -137,10 +138,7 @@ class WanMigrationEnv(gym.Env[NDArray[np.float32], NDArray[Any]]):
             ValueError: an option is unknown.
         """
         super().reset(seed=seed)
-        options = options or {}
-        unknown = set(options) - {"episode_seed"}
-        if unknown:
-            raise ValueError(f"reset: unknown option {', '.join(sorted(unknown))}; expected episode_seed")
+        options = known_options(options, ("episode_seed",))
         if "episode_seed" in options:
             episode = self.episodes.episode(options["episode_seed"])
         else:

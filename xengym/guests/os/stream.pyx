@@ -11,9 +11,9 @@ from libc.string cimport memset
 from xengym.guests.os.clients cimport OsClients
 from xengym.guests.os.program_state cimport Stream
 from xengym.guests.os.programs cimport JOB_SHIFT, JOB_STREAM, OWNER_STREAM
-from xengym.guests.os.transport cimport SIDE_CLIENT, SIDE_SERVER
+from xengym.guests.os.transport cimport SIDE_CLIENT
 from xengym.hypervisor.core cimport HostCore
-from xengym.machine.io_state cimport FLOW_BULK, FLOW_FREE, OUTSIDE, Flow, Half, Packet
+from xengym.machine.io_state cimport FLOW_BULK, OUTSIDE, Half, Packet
 from xengym.machine.state cimport device_timer
 from xengym.sim.timers cimport timer_arm_hypervisor, timer_disarm
 

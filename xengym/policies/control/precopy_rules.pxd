@@ -11,7 +11,7 @@ program's rule: the memory writer had one more round after the law had asked for
 stopped below both of the paper's limits, each after a round at the highest rate that sent more than the one before.
 """
 from libc.stdint cimport int64_t
-from xengym.machine.migration_state cimport MAX_ROUNDS, Migration
+from xengym.machine.migration_state cimport Migration
 
 cdef enum:
     LAW_PAPER = 0

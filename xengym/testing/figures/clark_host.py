@@ -59,10 +59,9 @@ class WebServerMove:
     stages: list[tuple[int, str]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def at_ns(self, stage: str, *, last: bool = False) -> int:
-        """When a stage was entered first (or last)."""
-        times = [at for at, name in self.stages if name == stage]
-        return times[-1 if last else 0]
+    def at_ns(self, stage: str) -> int:
+        """When a stage was entered first."""
+        return next(at for at, name in self.stages if name == stage)
 
     def mbit_per_s(self, begin_ns: int, end_ns: int) -> float:
         """The server's mean throughput in between."""
@@ -139,7 +138,7 @@ class _Run:
         self.engine.begin()
         cpu_ns = self._cpu_ns()
         while not self.engine.is_over:
-            self._note(mover)
+            self._note()
             mover.set_rate(self.engine.wanted_bytes_per_s)
             mover.exchange()
             step_ns = self._step_ns()
@@ -149,8 +148,9 @@ class _Run:
             activity = max(0, used_ns - cpu_ns) / step_ns / self.cpu_frac
             cpu_ns = used_ns
             self._advance(step_ns, taken, activity, mover)
-            cpu_ns = self._cpu_ns() if self.at else cpu_ns
-        self._note(mover)
+            if self.at:  # its CPU time begins anew at the target
+                cpu_ns = self._cpu_ns()
+        self._note()
         mover.resume()
 
     def _step_ns(self) -> int:
@@ -171,7 +171,7 @@ class _Run:
                 self.engine.follow_rules()
                 if self.engine.stage == "stop-and-copy":
                     mover.stop()
-                    self._note(mover)
+                    self._note()
                     return
             elif after == "activation" and before == "commitment":
                 mover.hand_over()
@@ -185,7 +185,7 @@ class _Run:
             and self.engine.migration["stage_left_ns"][0] == 0
         )
 
-    def _note(self, mover: Mover) -> None:
+    def _note(self) -> None:
         if not self.stages or self.stages[-1][1] != self.engine.stage:
             self.stages.append((self.now_ns, self.engine.stage))
 
