@@ -69,7 +69,9 @@ def test_other_errors(tmp_path: Path) -> None:
 def test_the_real_files(shared_dir: Path) -> None:
     readings, tables = find_files(shared_dir / "data")
     if not readings:
-        pytest.skip("needs the Azure traces")
+        pytest.skip(
+            f"the Azure traces are not in {shared_dir / 'data'} (set XENGYM_SHARED); they may not be redistributed"
+        )
     traces = load_traces(readings, tables)
     # 20 machines to t = 401 400 s, mean 7.33 %; the publisher of the selection says which sizes.
     assert traces.demand.shape == (20, 1339)

@@ -85,7 +85,9 @@ def test_other_errors(tmp_path: Path) -> None:
 def test_the_real_machines(shared_dir: Path) -> None:
     files = find_files(shared_dir / "data")
     if not files:
-        pytest.skip("needs the Bitbrains machines")
+        pytest.skip(
+            f"no Bitbrains machines in {shared_dir / 'data'} (set XENGYM_SHARED); they may not be redistributed"
+        )
     traces = load_traces(files, days=7)
     assert "20: switched off (0 cores or 0 MHz)" in traces.left_out
     by_name = dict(zip(traces.vm_names, range(traces.num_vms), strict=True))

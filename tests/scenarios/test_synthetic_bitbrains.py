@@ -35,7 +35,9 @@ def test_the_published_statistics_of_all_machines(seed: int) -> None:
 def test_the_structure_in_time_of_the_machines_that_are_there(shared_dir: Path) -> None:
     files = find_files(shared_dir / "data")
     if not files:
-        pytest.skip("needs the Bitbrains machines")
+        pytest.skip(
+            f"no Bitbrains machines in {shared_dir / 'data'} (set XENGYM_SHARED); they may not be redistributed"
+        )
     real, drawn = load_traces(files, days=28), synthesize_bitbrains(200, seed=0, days=7)
     # A handful of machines chosen for their spread: only the scale can agree. An hour later little is known any more.
     assert autocorrelation(drawn, 1) == pytest.approx(autocorrelation(real, 1), abs=0.2)
